@@ -1,0 +1,181 @@
+/* gmem.c: guest-physical memory; see gmem.h. */
+#include "memory/gmem.h"
+
+#include "base/bytes.h"
+
+#include <assert.h>
+#include <sys/mman.h>
+
+/* Pages that are handed out and given back; hosts with larger pages round in
+ * gmem_discard(). */
+enum { PAGE_BYTES = 4096 };
+
+void gmem_init(struct gmem *mem)
+{
+    *mem = (struct gmem){0};
+}
+
+void gmem_done(struct gmem *mem)
+{
+    for (unsigned i = 0; i < mem->count; i++)
+        if (!mem->region[i].borrowed)
+            munmap(mem->region[i].host, mem->region[i].bytes);
+    gmem_init(mem);
+}
+
+static bool overlaps(const struct gmem_region *region, uint64_t first,
+                     uint64_t end)
+{
+    return first < region->at.v + region->bytes && region->at.v < end;
+}
+
+/* Put a region in its place in the sorted table. */
+static int insert(struct gmem *mem, struct gmem_region region,
+                  struct sm_error *err)
+{
+    uint64_t end;
+    unsigned i;
+
+    if (mem->count == GMEM_REGIONS_MAX)
+        return fail(err, SM_ELIMIT, "guest memory: more than %d regions",
+                    GMEM_REGIONS_MAX);
+    if (!region.bytes || !is_aligned(region.at.v | region.bytes, PAGE_BYTES) ||
+        !add_u64(region.at.v, region.bytes, &end))
+        return fail(err, SM_EINVAL,
+                    "guest memory: %#llx bytes at %#llx: not whole pages",
+                    (unsigned long long)region.bytes,
+                    (unsigned long long)region.at.v);
+    for (i = 0; i < mem->count; i++)
+        if (overlaps(&mem->region[i], region.at.v, end))
+            return fail(err, SM_EEXIST, "guest memory: %#llx is taken",
+                        (unsigned long long)region.at.v);
+    for (i = mem->count; i && mem->region[i - 1].at.v > region.at.v; i--)
+        mem->region[i] = mem->region[i - 1];
+    mem->region[i] = region;
+    mem->count++;
+    return 0;
+}
+
+int gmem_add_host(struct gmem *mem, struct gpa at, uint64_t bytes, void *host,
+                  struct sm_error *err)
+{
+    return insert(mem,
+                  (struct gmem_region){.at = at,
+                                       .bytes = bytes,
+                                       .host = host,
+                                       .borrowed = true},
+                  err);
+}
+
+int gmem_add(struct gmem *mem, struct gpa at, uint64_t bytes,
+             struct sm_error *err)
+{
+    void *host = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int rc;
+
+    if (host == MAP_FAILED)
+        return fail_os(err, "guest memory of %llu MiB",
+                       (unsigned long long)(bytes / MIB));
+    rc = insert(
+        mem, (struct gmem_region){.at = at, .bytes = bytes, .host = host}, err);
+    if (rc)
+        munmap(host, bytes);
+    return rc;
+}
+
+uint64_t gmem_total_bytes(const struct gmem *mem)
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < mem->count; i++)
+        total += mem->region[i].bytes;
+    return total;
+}
+
+void *gmem_span(const struct gmem *mem, struct gpa at, uint64_t bytes)
+{
+    for (unsigned i = 0; i < mem->count; i++) {
+        const struct gmem_region *region = &mem->region[i];
+        uint64_t offset = at.v - region->at.v;
+
+        if (at.v >= region->at.v && offset <= region->bytes &&
+            bytes <= region->bytes - offset && offset < region->bytes)
+            return region->host + offset;
+    }
+    return NULL;
+}
+
+bool gmem_valid(const struct gmem *mem, struct gpa at, uint64_t bytes)
+{
+    return gmem_span(mem, at, bytes) != NULL;
+}
+
+bool gmem_read(const struct gmem *mem, struct gpa from, void *to,
+               uint64_t bytes)
+{
+    const void *host = gmem_span(mem, from, bytes);
+
+    if (host)
+        memcpy(to, host, bytes);
+    return host != NULL;
+}
+
+bool gmem_write(const struct gmem *mem, struct gpa to, const void *from,
+                uint64_t bytes)
+{
+    void *host = gmem_span(mem, to, bytes);
+
+    if (host && bytes)
+        memcpy(host, from, bytes);
+    return host != NULL;
+}
+
+bool gmem_zero(const struct gmem *mem, struct gpa at, uint64_t bytes)
+{
+    void *host = gmem_span(mem, at, bytes);
+
+    if (host)
+        memset(host, 0, bytes);
+    return host != NULL;
+}
+
+bool gmem_load16(const struct gmem *mem, struct gpa at, uint16_t *value)
+{
+    uint16_t *host = gmem_span(mem, at, sizeof *host);
+    uint16_t raw;
+
+    if (!host || !is_aligned(at.v, sizeof *host))
+        return false;
+    raw = __atomic_load_n(host, __ATOMIC_ACQUIRE);
+    *value = load_le16(&raw);
+    return true;
+}
+
+bool gmem_store16(const struct gmem *mem, struct gpa at, uint16_t value)
+{
+    uint16_t *host = gmem_span(mem, at, sizeof *host);
+    uint16_t raw;
+
+    if (!host || !is_aligned(at.v, sizeof *host))
+        return false;
+    store_le16(&raw, value);
+    __atomic_store_n(host, raw, __ATOMIC_RELEASE);
+    return true;
+}
+
+bool gmem_discard(const struct gmem *mem, struct gpa at, uint64_t bytes)
+{
+    uint8_t *host = gmem_span(mem, at, bytes);
+    uintptr_t first;
+    uintptr_t end;
+
+    if (!host)
+        return false;
+    first = align_up((uintptr_t)host, PAGE_BYTES);
+    end = align_down((uintptr_t)host + bytes, PAGE_BYTES);
+    /* Only fails for ranges that are not mapped, which gmem_span() excludes. */
+    if (first < end && madvise((void *)first, end - first, MADV_DONTNEED) != 0)
+        assert(!"madvise of mapped memory failed");
+    return true;
+}

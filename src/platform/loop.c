@@ -1,0 +1,280 @@
+/* loop.c: one thread that waits for many descriptors, on libuv; see loop.h.
+ *
+ * libuv frees a handle only in a later turn of its loop, so watches and timers
+ * are heap objects that delete themselves in the close callback. Descriptors
+ * that epoll refuses (regular files) are served by an idle-style handle that
+ * reports readiness in every turn.
+ */
+#include "platform/loop.h"
+
+#include "base/own.h"
+
+#include <sys/stat.h>
+#include <uv.h>
+
+struct loop {
+    uv_loop_t uv;
+    uv_async_t wake;
+    uv_async_t stop;
+    loop_timer_fn *on_wake;
+    void *wake_context;
+};
+
+struct loop_watch {
+    union {
+        uv_handle_t handle;
+        uv_poll_t poll;
+        uv_idle_t always;
+    } u;
+    struct loop *loop;
+    loop_fn *fn;
+    void *context;
+    unsigned events;
+    bool is_file;
+};
+
+struct loop_timer {
+    uv_timer_t timer;
+    loop_timer_fn *fn;
+    void *context;
+};
+
+static void woken(uv_async_t *async)
+{
+    struct loop *loop = async->data;
+
+    if (loop->on_wake)
+        loop->on_wake(loop->wake_context);
+}
+
+static void stopped(uv_async_t *async)
+{
+    uv_stop(async->loop);
+}
+
+static int fail_uv(struct sm_error *err, int status, const char *what)
+{
+    return fail_errno(err, -status, "%s", what);
+}
+
+int loop_new(struct loop **ret, struct sm_error *err)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+    int status;
+
+    if (!loop)
+        return fail(err, SM_ENOMEM, "event loop: out of memory");
+    status = uv_loop_init(&loop->uv);
+    if (status) {
+        free(loop);
+        return fail_uv(err, status, "event loop");
+    }
+    status = uv_async_init(&loop->uv, &loop->wake, woken);
+    if (!status)
+        status = uv_async_init(&loop->uv, &loop->stop, stopped);
+    loop->wake.data = loop;
+    if (status) {
+        loop_free(loop);
+        return fail_uv(err, status, "event loop");
+    }
+    *ret = loop;
+    return 0;
+}
+
+static void close_handle(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    uv_walk(&loop->uv, close_handle, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&loop->uv);
+    free(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+static void turn_over(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+void loop_turn(struct loop *loop, int timeout_ms)
+{
+    uv_timer_t timer;
+
+    if (timeout_ms < 0) {
+        uv_run(&loop->uv, UV_RUN_ONCE);
+        return;
+    }
+    if (timeout_ms == 0) {
+        uv_run(&loop->uv, UV_RUN_NOWAIT);
+        return;
+    }
+    uv_timer_init(&loop->uv, &timer);
+    uv_timer_start(&timer, turn_over, (uint64_t)timeout_ms, 0);
+    uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&timer, NULL);
+    /* The timer lives on this stack frame: let libuv drop it now. */
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
+void loop_stop(struct loop *loop)
+{
+    uv_async_send(&loop->stop);
+}
+
+void loop_wake(struct loop *loop)
+{
+    uv_async_send(&loop->wake);
+}
+
+void loop_on_wake(struct loop *loop, loop_timer_fn *fn, void *context)
+{
+    loop->on_wake = fn;
+    loop->wake_context = context;
+}
+
+int loop_fd(const struct loop *loop)
+{
+    return uv_backend_fd(&loop->uv);
+}
+
+static void polled(uv_poll_t *poll, int status, int events)
+{
+    struct loop_watch *watch = poll->data;
+    unsigned happened = 0;
+
+    if (events & UV_READABLE)
+        happened |= LOOP_READ;
+    if (events & UV_WRITABLE)
+        happened |= LOOP_WRITE;
+    if (status < 0 || (events & UV_DISCONNECT))
+        happened |= LOOP_HUP;
+    watch->fn(watch->context, happened);
+}
+
+static void always_ready(uv_idle_t *idle)
+{
+    struct loop_watch *watch = idle->data;
+
+    watch->fn(watch->context, watch->events & (LOOP_READ | LOOP_WRITE));
+}
+
+static bool is_regular_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+}
+
+int loop_watch(struct loop *loop, int fd, unsigned events, loop_fn *fn,
+               void *context, struct loop_watch **ret, struct sm_error *err)
+{
+    struct loop_watch *watch = calloc(1, sizeof *watch);
+    int status;
+
+    if (!watch)
+        return fail(err, SM_ENOMEM, "event loop: out of memory");
+    watch->loop = loop;
+    watch->fn = fn;
+    watch->context = context;
+    watch->is_file = is_regular_file(fd);
+    if (watch->is_file)
+        status = uv_idle_init(&loop->uv, &watch->u.always);
+    else
+        status = uv_poll_init(&loop->uv, &watch->u.poll, fd);
+    if (status) {
+        free(watch);
+        return fail_uv(err, status, "event loop: watch a descriptor");
+    }
+    watch->u.handle.data = watch;
+    loop_change(watch, events);
+    *ret = watch;
+    return 0;
+}
+
+void loop_change(struct loop_watch *watch, unsigned events)
+{
+    int wanted = 0;
+
+    if (events == watch->events)
+        return;
+    watch->events = events;
+    if (watch->is_file) {
+        if (events)
+            uv_idle_start(&watch->u.always, always_ready);
+        else
+            uv_idle_stop(&watch->u.always);
+        return;
+    }
+    if (events & LOOP_READ)
+        wanted |= UV_READABLE | UV_DISCONNECT;
+    if (events & LOOP_WRITE)
+        wanted |= UV_WRITABLE;
+    if (events & LOOP_HUP)
+        wanted |= UV_DISCONNECT;
+    if (wanted)
+        uv_poll_start(&watch->u.poll, wanted, polled);
+    else
+        uv_poll_stop(&watch->u.poll);
+}
+
+static void watch_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void loop_unwatch(struct loop_watch *watch)
+{
+    if (watch)
+        uv_close(&watch->u.handle, watch_closed);
+}
+
+static void timer_fired(uv_timer_t *timer)
+{
+    struct loop_timer *own = timer->data;
+
+    own->fn(own->context);
+}
+
+int loop_timer_new(struct loop *loop, loop_timer_fn *fn, void *context,
+                   struct loop_timer **ret, struct sm_error *err)
+{
+    struct loop_timer *timer = calloc(1, sizeof *timer);
+
+    if (!timer)
+        return fail(err, SM_ENOMEM, "event loop: out of memory");
+    uv_timer_init(&loop->uv, &timer->timer);
+    timer->timer.data = timer;
+    timer->fn = fn;
+    timer->context = context;
+    *ret = timer;
+    return 0;
+}
+
+void loop_timer_start(struct loop_timer *timer, uint64_t delay_ms)
+{
+    uv_update_time(timer->timer.loop);
+    uv_timer_start(&timer->timer, timer_fired, delay_ms, 0);
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+    uv_timer_stop(&timer->timer);
+}
+
+void loop_timer_free(struct loop_timer *timer)
+{
+    if (timer)
+        uv_close((uv_handle_t *)&timer->timer, watch_closed);
+}
