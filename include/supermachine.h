@@ -1,4 +1,55 @@
-/* supermachine.h: run any OCI image as a hardware-isolated microVM. */
+/* supermachine.h: run any OCI image as a hardware-isolated microVM.
+ *
+ * A complete program: `uname -r` of the guest, its output on ours.
+ *
+ *     #include <stdio.h>
+ *     #include <supermachine.h>
+ *
+ *     int main(void)
+ *     {
+ *         const char *argv[] = {"uname", "-r", NULL};
+ *         struct sm_error err;
+ *         struct sm_exec_config command;
+ *         struct sm_exit_status status;
+ *
+ *         sm_exec_config_init(&command);
+ *         command.argv = argv;
+ *         if (sm_run("oci:./image", &command, &status, &err) != 0)
+ *             return fprintf(stderr, "%s\n", err.message), 125;
+ *         return sm_exit_code(&status);
+ *     }
+ *
+ * Objects
+ *   host      where images are kept and which programs and kernel are used
+ *   image     a root file system that is ready, with its defaults
+ *   machine   one microVM, in a worker process of its own
+ *   exec      one command in a machine
+ *   They depend on each other in this order: free them in the reverse order.
+ *
+ * Errors
+ *   Calls return 0 or a negative SM_E* code. The last parameter, which may be
+ *   NULL, receives the code, the system's errno and a message that names the
+ *   object, the wrong value and, where known, the way out. What a failed call
+ *   would have given is not touched.
+ *
+ * Ownership
+ *   What you pass in is copied before the call returns, except for file
+ *   descriptors: those stay yours, must stay open as long as the call's text
+ *   says, and keep their flags (a terminal is never set non-blocking).
+ *   Strings that you get live as long as the object that they came from.
+ *   Every _free() takes NULL, and stops what is still going on.
+ *
+ * Threads
+ *   No globals, no signal handlers, no SIGCHLD, no SIGPIPE, no exit, nothing
+ *   printed. Different objects may be used by different threads at the same
+ *   time. One object: by one thread at a time, unless the call says "any".
+ *
+ * Config structs
+ *   Begin with their size. Initialise with their _init() call, then set what
+ *   you want. Zero or NULL means the default that the field names. A struct
+ *   that is larger than the library knows is refused with SM_EINVAL if the
+ *   unknown part is not all zero.
+ */
 #ifndef SUPERMACHINE_H
 #define SUPERMACHINE_H
 
@@ -8,6 +59,14 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#if defined(__GNUC__)
+#define SM_API __attribute__((visibility("default")))
+#else
+#define SM_API
+#endif
+
+/* ------------------------------------------------------------- errors -- */
 
 /* Every error code of the library: X(name, value, text). */
 #define SM_ERRORS(X)                                                          \
@@ -40,12 +99,320 @@ enum sm_error_code {
         SM_OK = 0
 };
 
-/* Why a call failed. Owned by the caller, who may pass NULL instead. */
+/* Why a call failed. Owned by the caller. */
 struct sm_error {
-    int code;          /* SM_E*, the same as the call's result           */
-    int os_error;      /* errno of the operating system, 0 if none       */
-    char message[1016]; /* one line, UTF-8, no full stop, NUL at the end */
+    int code;           /* SM_E*, the same as the call's result           */
+    int os_error;       /* errno of the operating system, 0 if none       */
+    char message[1016]; /* one line, UTF-8, no full stop, NUL at the end  */
 };
+
+/*
+ * The text of an error code: "out of memory" for SM_ENOMEM.
+ *
+ * Returns      a static string, "unknown error" for any other number.
+ * Threads      any.
+ * Since        0.1
+ */
+SM_API const char *sm_strerror(int code);
+
+/*
+ * The version of the library that is linked: "0.1.0".
+ *
+ * Threads      any.
+ * Since        0.1
+ */
+SM_API const char *sm_version(void);
+
+/* --------------------------------------------------------------- host -- */
+
+struct sm_host;
+
+struct sm_host_config {
+    size_t size;
+    /* Folder that keeps images and root file systems; made when missing.
+     * No default: sm_host_config_from_environment() finds the usual one. */
+    const char *home;
+    /* Folder with supermachine-vmm, supermachine-image, vmlinux and
+     * initramfs.cpio. NULL: the one of the installation. */
+    const char *runtime_dir;
+};
+
+/* Set every field to its default. Threads: any. Since 0.1 */
+SM_API void sm_host_config_init(struct sm_host_config *config);
+
+/*
+ * Fill what is unset from the process's environment:
+ *   home         SUPERMACHINE_HOME, else XDG_DATA_HOME/supermachine, else
+ *                HOME/.local/share/supermachine
+ *   runtime_dir  SUPERMACHINE_RUNTIME_DIR
+ * The only call that reads the environment. (storage), of (capacity) bytes,
+ * receives the paths and must live until sm_host_new().
+ *
+ * Returns      0, or SM_ENOENT (no home folder known), SM_ELIMIT (paths do
+ *              not fit into (storage); 4096 bytes are enough).
+ * Threads      any, while nobody changes the environment.
+ * Since        0.1
+ */
+SM_API int sm_host_config_from_environment(struct sm_host_config *config,
+                                           char *storage, size_t capacity,
+                                           struct sm_error *err);
+
+/*
+ * Returns      0 and *ret, or SM_EINVAL, SM_ENOMEM, SM_EACCES and SM_ENOSPC
+ *              (home cannot be made), SM_ENOENT (runtime folder).
+ * Since        0.1
+ */
+SM_API int sm_host_new(const struct sm_host_config *config,
+                       struct sm_host **ret, struct sm_error *err);
+SM_API void sm_host_free(struct sm_host *host);
+
+enum sm_finding_level {
+    SM_FINDING_OK,      /* as it should be                            */
+    SM_FINDING_WARNING, /* works, but something will be slow or fail  */
+    SM_FINDING_ERROR    /* no machine can run before this is mended   */
+};
+
+/* One thing that sm_host_doctor() looked at. */
+struct sm_finding {
+    enum sm_finding_level level;
+    const char *what;   /* "kvm", "permission", "kernel", "agent", "disk" */
+    const char *found;  /* what was measured or seen, with its number     */
+    const char *advice; /* what to do about it, "" where nothing is to do */
+};
+
+/*
+ * Look whether machines can run here, and measure it: hypervisor present,
+ * permitted and sound (a /dev/kvm that interprets guest code is of no use),
+ * kernel and agent present, space on the disk. Calls (report) once for each
+ * thing it looked at.
+ *
+ * Returns      0 (also if there are findings of level error), or SM_ENOMEM,
+ *              SM_EINVAL, SM_EIO (the worker could not be started).
+ * Since        0.1
+ */
+SM_API int sm_host_doctor(struct sm_host *host,
+                          void (*report)(void *context,
+                                         const struct sm_finding *finding),
+                          void *context, struct sm_error *err);
+
+/* -------------------------------------------------------------- image -- */
+
+struct sm_image;
+
+/*
+ * What image work is going on. (done) of (total) bytes; total is 0 while it
+ * is not known.
+ */
+struct sm_progress {
+    const char *what;  /* "layer 2 of 4", "writing root file system" */
+    uint64_t done;
+    uint64_t total;
+};
+
+/*
+ * Make the root file system of (reference) ready: find the image, verify and
+ * unpack it if that was not done before.
+ *
+ * reference    "oci:DIR[:TAG]", an OCI image layout (image-spec 1.1).
+ * progress     called while there is work to do; may be NULL.
+ * Returns      0 and *ret, or SM_ENOENT (no such layout or tag), SM_EIMAGE,
+ *              SM_EDIGEST, SM_ENOTSUP (media type, platform), SM_ENOSPC,
+ *              SM_EACCES, SM_ELIMIT, SM_ENOMEM, SM_EIO.
+ *              Nothing half-made is left behind.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_image_open(struct sm_host *host, const char *reference,
+                         void (*progress)(void *context,
+                                          const struct sm_progress *progress),
+                         void *context, struct sm_image **ret,
+                         struct sm_error *err);
+SM_API void sm_image_free(struct sm_image *image);
+
+/* "sha256:..." of the image's manifest. Since 0.1 */
+SM_API const char *sm_image_digest(const struct sm_image *image);
+
+/* ------------------------------------------------------------ machine -- */
+
+struct sm_machine;
+
+#define SM_MEMORY_MIN     UINT64_C(33554432)      /* bytes: 32 MiB         */
+#define SM_MEMORY_MAX     UINT64_C(1099511627776) /* bytes: 1 TiB          */
+#define SM_MEMORY_DEFAULT UINT64_C(536870912)     /* bytes: 512 MiB        */
+#define SM_VCPUS_MAX      64
+
+struct sm_machine_config {
+    size_t size;
+    /* The guest's memory in bytes, SM_MEMORY_MIN to SM_MEMORY_MAX, a multiple
+     * of 1 MiB. 0: SM_MEMORY_DEFAULT. */
+    uint64_t memory_bytes;
+    /* 1 to SM_VCPUS_MAX. 0: 1. */
+    uint32_t vcpus;
+    /* Another guest kernel: ELF vmlinux or bzImage, with what kernel/README.md
+     * asks for. NULL: ours. */
+    const char *kernel;
+    /* Host name in the guest. NULL: twelve random hexadecimal digits. */
+    const char *hostname;
+    /* Words added to the kernel's command line. NULL: none. */
+    const char *kernel_args;
+};
+
+/* Set every field to its default. Threads: any. Since 0.1 */
+SM_API void sm_machine_config_init(struct sm_machine_config *config);
+
+/*
+ * A machine with a private, throw-away disk over the image's. Nothing runs
+ * before sm_machine_start(). (config) may be NULL. (image) may be freed
+ * afterwards.
+ *
+ * Returns      0 and *ret, or SM_EINVAL (a value out of range, named),
+ *              SM_ENOENT (kernel), SM_ENOSPC, SM_ENOMEM.
+ * Since        0.1
+ */
+SM_API int sm_machine_new(struct sm_host *host, const struct sm_image *image,
+                          const struct sm_machine_config *config,
+                          struct sm_machine **ret, struct sm_error *err);
+
+/* Kills the machine if it runs; waits for its worker to be gone. */
+SM_API void sm_machine_free(struct sm_machine *machine);
+
+/*
+ * Start (machine) and return once its agent has answered. Execs that were
+ * made before start with it, in the same round trip.
+ *
+ * timeout_ms   counted from the call, 1 to 3 600 000; 0: 60 000.
+ * Returns      0, or SM_ETIMEOUT, SM_ESTATE (was started before), SM_ENOHV
+ *              (no usable hypervisor: see sm_host_doctor()), SM_EGUEST (the
+ *              guest stopped before answering: see sm_machine_log()),
+ *              SM_EINVAL (not a kernel), SM_ENOMEM, SM_EIO.
+ * On failure   the machine is stopped; it may be freed, not started again.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_start(struct sm_machine *machine, uint32_t timeout_ms,
+                            struct sm_error *err);
+
+/*
+ * End the machine at once, as if its power was cut.
+ *
+ * Threads      any.
+ * Since        0.1
+ */
+SM_API void sm_machine_kill(struct sm_machine *machine);
+
+/*
+ * What the guest's kernel printed, at most the last 1 MiB. *ret belongs to
+ * the caller: free().
+ *
+ * Returns      0 and *ret, or SM_ENOMEM, SM_EIO.
+ * Since        0.1
+ */
+SM_API int sm_machine_log(struct sm_machine *machine, char **ret,
+                          struct sm_error *err);
+
+/*
+ * What the start cost: one line of JSON, {"steps":[{"name":...,"us":...}]},
+ * microseconds since the worker's main(). *ret belongs to the caller: free().
+ *
+ * Returns      0 and *ret, or SM_ESTATE (not started), SM_ENOMEM.
+ * Since        0.1
+ */
+SM_API int sm_machine_cost(struct sm_machine *machine, char **ret,
+                           struct sm_error *err);
+
+/* --------------------------------------------------------------- exec -- */
+
+struct sm_exec;
+
+struct sm_exec_config {
+    size_t size;
+    /* The command, NULL at its end. Without entrypoint: appended to the
+     * image's entrypoint. NULL or empty: the image's command. */
+    const char *const *argv;
+    /* Replaces the image's entrypoint (and drops its command). "" alone:
+     * none. NULL: the image's. */
+    const char *entrypoint;
+    /* "NAME=VALUE" strings, NULL at the end, over the image's environment. */
+    const char *const *env;
+    /* Absolute; made when missing. NULL: the image's, or "/". */
+    const char *workdir;
+    /* "name|uid[:group|gid]", looked up in the image. NULL: the image's. */
+    const char *user;
+    /* Descriptors of the caller, open until the exec ended. -1: nothing
+     * (stdin: end of file at once; stdout, stderr: thrown away). */
+    int stdin_fd;  /* default -1 */
+    int stdout_fd; /* default  1 */
+    int stderr_fd; /* default  2 */
+    /* Ends the command with SIGKILL, with everything that it started.
+     * In milliseconds, 0: never. */
+    uint32_t timeout_ms;
+};
+
+/* How a command ended. */
+struct sm_exit_status {
+    int exited;             /* 1: by itself, with (code); 0: by (signal)   */
+    int code;               /* 0 to 255                                    */
+    int signal;             /* Linux signal number                         */
+    uint64_t user_us;       /* processor time of the command, microseconds */
+    uint64_t system_us;
+    uint64_t peak_rss_bytes; /* largest resident set of one process        */
+};
+
+/* Set every field to its default. Threads: any. Since 0.1 */
+SM_API void sm_exec_config_init(struct sm_exec_config *config);
+
+/*
+ * A command in (machine). Before sm_machine_start(): starts with the machine.
+ * In a running machine: starts at once.
+ *
+ * Returns      0 and *ret, or SM_EINVAL, SM_ESTATE (machine stopped),
+ *              SM_ELIMIT (more than 1 MiB of arguments and environment),
+ *              SM_ENOMEM.
+ * Since        0.1
+ */
+SM_API int sm_exec_new(struct sm_machine *machine,
+                       const struct sm_exec_config *config,
+                       struct sm_exec **ret, struct sm_error *err);
+
+/* Kills the command, and what it started, if it still runs. */
+SM_API void sm_exec_free(struct sm_exec *exec);
+
+/*
+ * Carry the command's streams until it ended and all of its output was
+ * delivered.
+ *
+ * timeout_ms   of this wait, not of the command; 0: wait for ever.
+ * Returns      0 and *ret, or SM_ETIMEOUT (call again), SM_ENOCMD and
+ *              SM_ENOEXEC (the command never ran), SM_ENOENT (user or
+ *              working directory), SM_EGUEST (the machine ended first),
+ *              SM_ESTATE (machine not started), SM_EIO.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
+                        struct sm_exit_status *ret, struct sm_error *err);
+
+/*
+ * Send a Linux signal number, 1 to 64, to the command's process group. Before
+ * the command runs it is kept until then; after its end it is dropped.
+ *
+ * Returns      0, or SM_EINVAL.
+ * Threads      any, also during sm_exec_wait().
+ * Since        0.1
+ */
+SM_API int sm_exec_signal(struct sm_exec *exec, int signal,
+                          struct sm_error *err);
+
+/* The exit code that a shell would report: code, or 128 + signal.
+ * Threads: any. Since 0.1 */
+SM_API int sm_exit_code(const struct sm_exit_status *status);
+
+/*
+ * The short way: host from the environment, image, machine, (command), all
+ * freed again. (command) may be NULL: the image's own.
+ *
+ * Returns      as the calls that it stands for.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_run(const char *reference, const struct sm_exec_config *command,
+                  struct sm_exit_status *ret, struct sm_error *err);
 
 #ifdef __cplusplus
 }
