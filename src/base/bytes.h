@@ -10,12 +10,12 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof(a)[0])
 
-#define KIB (UINT64_C(1) << 10)
-#define MIB (UINT64_C(1) << 20)
-#define GIB (UINT64_C(1) << 30)
+#define KIB          (UINT64_C(1) << 10)
+#define MIB          (UINT64_C(1) << 20)
+#define GIB          (UINT64_C(1) << 30)
 
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS    UINT64_C(1000000)
+#define NS_PER_S     UINT64_C(1000000000)
 
 static inline uint16_t load_le16(const void *from)
 {

@@ -28,18 +28,18 @@ static inline void own_close(int *fd)
 #define AUTO(fn) __attribute__((cleanup(fn)))
 
 /* Defines a clean-up (fn)p for `type *` variables out of a (fn)_free(). */
-#define OWN_DEFINE(type, fn)                                                  \
-    static inline void fn##p(type **p)                                        \
-    {                                                                         \
-        fn(*p);                                                               \
+#define OWN_DEFINE(type, fn)                                                   \
+    static inline void fn##p(type **p)                                         \
+    {                                                                          \
+        fn(*p);                                                                \
     }
 
 /* The owner gives the pointer away: its value, the variable becomes NULL. */
-#define own_take(p)                                                           \
-    __extension__({                                                           \
-        __typeof__(p) taken_ = (p);                                           \
-        (p) = NULL;                                                           \
-        taken_;                                                               \
+#define own_take(p)                                                            \
+    __extension__({                                                            \
+        __typeof__(p) taken_ = (p);                                            \
+        (p) = NULL;                                                            \
+        taken_;                                                                \
     })
 
 /* The same for a file descriptor, which becomes -1. */

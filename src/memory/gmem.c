@@ -2,12 +2,9 @@
 #include "memory/gmem.h"
 
 #include "base/bytes.h"
+#include "platform/pages.h"
 
-#include <assert.h>
-#include <sys/mman.h>
-
-/* Pages that are handed out and given back; hosts with larger pages round in
- * gmem_discard(). */
+/* What a region is a multiple of. */
 enum { PAGE_BYTES = 4096 };
 
 void gmem_init(struct gmem *mem)
@@ -19,7 +16,7 @@ void gmem_done(struct gmem *mem)
 {
     for (unsigned i = 0; i < mem->count; i++)
         if (!mem->region[i].borrowed)
-            munmap(mem->region[i].host, mem->region[i].bytes);
+            pages_unmap(mem->region[i].host, mem->region[i].bytes);
     gmem_init(mem);
 }
 
@@ -60,27 +57,23 @@ int gmem_add_host(struct gmem *mem, struct gpa at, uint64_t bytes, void *host,
                   struct sm_error *err)
 {
     return insert(mem,
-                  (struct gmem_region){.at = at,
-                                       .bytes = bytes,
-                                       .host = host,
-                                       .borrowed = true},
+                  (struct gmem_region){
+                      .at = at, .bytes = bytes, .host = host, .borrowed = true},
                   err);
 }
 
 int gmem_add(struct gmem *mem, struct gpa at, uint64_t bytes,
              struct sm_error *err)
 {
-    void *host = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *host = pages_map(bytes, err);
     int rc;
 
-    if (host == MAP_FAILED)
-        return fail_os(err, "guest memory of %llu MiB",
-                       (unsigned long long)(bytes / MIB));
+    if (!host)
+        return wrap(err, SM_ENOMEM, "guest memory");
     rc = insert(
         mem, (struct gmem_region){.at = at, .bytes = bytes, .host = host}, err);
     if (rc)
-        munmap(host, bytes);
+        pages_unmap(host, bytes);
     return rc;
 }
 
@@ -166,16 +159,9 @@ bool gmem_store16(const struct gmem *mem, struct gpa at, uint16_t value)
 
 bool gmem_discard(const struct gmem *mem, struct gpa at, uint64_t bytes)
 {
-    uint8_t *host = gmem_span(mem, at, bytes);
-    uintptr_t first;
-    uintptr_t end;
+    void *host = gmem_span(mem, at, bytes);
 
-    if (!host)
-        return false;
-    first = align_up((uintptr_t)host, PAGE_BYTES);
-    end = align_down((uintptr_t)host + bytes, PAGE_BYTES);
-    /* Only fails for ranges that are not mapped, which gmem_span() excludes. */
-    if (first < end && madvise((void *)first, end - first, MADV_DONTNEED) != 0)
-        assert(!"madvise of mapped memory failed");
-    return true;
+    if (host)
+        pages_discard(host, bytes);
+    return host != NULL;
 }

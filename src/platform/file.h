@@ -1,0 +1,28 @@
+/* file.h: whole reads and writes, folders, files without a name. */
+#ifndef SM_PLATFORM_FILE_H
+#define SM_PLATFORM_FILE_H
+
+#include "base/error.h"
+
+#include <stdint.h>
+
+/* Read or write exactly (count) bytes at (offset), or fail: SM_EIO if the
+ * file ends before. */
+int file_read_at(int fd, void *to, size_t count, uint64_t offset,
+                 struct sm_error *err);
+int file_write_at(int fd, const void *from, size_t count, uint64_t offset,
+                  struct sm_error *err);
+
+int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err);
+
+/* Make (path) and the folders above it, mode 0700 where they are missing. */
+int folder_make(const char *path, struct sm_error *err);
+
+/* A file in folder (path) that has no name and is gone once closed, also
+ * after kill -9. Close-on-exec. */
+int file_unnamed(const char *folder, int *ret_fd, struct sm_error *err);
+
+/* A file in memory, named (label) in debuggers only. Close-on-exec. */
+int file_in_memory(const char *label, int *ret_fd, struct sm_error *err);
+
+#endif

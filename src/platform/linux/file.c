@@ -1,0 +1,124 @@
+/* file.c: whole reads and writes, folders, nameless files; see file.h. */
+#include "platform/file.h"
+
+#include "base/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+int file_read_at(int fd, void *to, size_t count, uint64_t offset,
+                 struct sm_error *err)
+{
+    char *at = to;
+
+    while (count) {
+        ssize_t got = pread(fd, at, count, (off_t)offset);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_os(err, "read");
+        if (got == 0)
+            return fail(err, SM_EIO, "read: the file ends too early");
+        at += got;
+        offset += (uint64_t)got;
+        count -= (size_t)got;
+    }
+    return 0;
+}
+
+int file_write_at(int fd, const void *from, size_t count, uint64_t offset,
+                  struct sm_error *err)
+{
+    const char *at = from;
+
+    while (count) {
+        ssize_t put = pwrite(fd, at, count, (off_t)offset);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return fail_os(err, "write");
+        at += put;
+        offset += (uint64_t)put;
+        count -= (size_t)put;
+    }
+    return 0;
+}
+
+int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return fail_os(err, "size of a file");
+    *ret_bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+int folder_make(const char *path, struct sm_error *err)
+{
+    AUTO_FREE char *part = strdup(path);
+    struct stat st;
+
+    if (!part)
+        return fail(err, SM_ENOMEM, "make %s: out of memory", path);
+    for (char *at = part + 1; *at; at++) {
+        if (*at != '/')
+            continue;
+        *at = '\0';
+        /* Failure shows at the last part, with the reason that counts. */
+        mkdir(part, 0700);
+        *at = '/';
+    }
+    if (mkdir(path, 0700) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return fail_os(err, "make folder %s", path);
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return fail_errno(err, ENOTDIR, "make folder %s", path);
+    return 0;
+}
+
+/* Where the file system has no O_TMPFILE: a name for an instant. */
+static int make_and_unlink(const char *folder)
+{
+    AUTO_FREE char *path = NULL;
+    int fd;
+
+    if (asprintf(&path, "%s/.unnamed-XXXXXX", folder) < 0) {
+        path = NULL;
+        errno = ENOMEM;
+        return -1;
+    }
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+int file_unnamed(const char *folder, int *ret_fd, struct sm_error *err)
+{
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        fd = make_and_unlink(folder);
+    if (fd < 0)
+        return fail_os(err, "make a temporary file in %s", folder);
+    *ret_fd = fd;
+    return 0;
+}
+
+int file_in_memory(const char *label, int *ret_fd, struct sm_error *err)
+{
+    int fd = memfd_create(label, MFD_CLOEXEC);
+
+    if (fd < 0)
+        return fail_os(err, "make a file in memory");
+    *ret_fd = fd;
+    return 0;
+}

@@ -1,0 +1,121 @@
+/* process.c: children by clone(2) with a pidfd; see process.h. */
+#include "platform/process.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct launch {
+    const char *path;
+    char *const *argv;
+    const int *fds;
+    unsigned fd_count;
+    int failed; /* written by the child: errno */
+};
+
+/* Put the descriptors in their places, by way of numbers that are no place. */
+static int place_descriptors(const struct launch *launch)
+{
+    int moved[PROCESS_FDS_MAX];
+    int after = PROCESS_FD_FIRST + PROCESS_FDS_MAX;
+    int null = open("/dev/null", O_RDWR);
+
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+        return -1;
+    for (unsigned i = 0; i < launch->fd_count; i++) {
+        moved[i] = fcntl(launch->fds[i], F_DUPFD_CLOEXEC, after);
+        if (moved[i] < 0)
+            return -1;
+    }
+    for (unsigned i = 0; i < launch->fd_count; i++)
+        if (dup2(moved[i], PROCESS_FD_FIRST + (int)i) < 0)
+            return -1;
+    if (null >= PROCESS_FD_FIRST + (int)launch->fd_count)
+        close(null);
+    return 0;
+}
+
+/* Runs in the parent's memory while the parent waits (vfork): touches nothing
+ * but its stack and `failed`. */
+static int child(void *argument)
+{
+    static char *const no_environment[] = {NULL};
+    struct launch *launch = argument;
+
+    if (place_descriptors(launch) == 0)
+        execve(launch->path, launch->argv, no_environment);
+    launch->failed = errno;
+    _exit(127);
+}
+
+int process_start(const char *path, char *const argv[], const int *fds,
+                  unsigned fd_count, struct process *ret, struct sm_error *err)
+{
+    static const size_t stack_bytes = 16384;
+    struct launch launch = {
+        .path = path, .argv = argv, .fds = fds, .fd_count = fd_count};
+    sigset_t all;
+    sigset_t before;
+    char *stack = malloc(stack_bytes);
+    int pidfd = -1;
+    int pid;
+
+    assert(fd_count <= PROCESS_FDS_MAX);
+    if (!stack)
+        return fail(err, SM_ENOMEM, "start %s: out of memory", path);
+    /* No handler of ours may run in the child on our memory. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid = clone(child, stack + stack_bytes,
+                CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &launch, &pidfd);
+    if (pid < 0)
+        launch.failed = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(stack);
+    *ret = (struct process){.pid = pid, .fd = pidfd};
+    if (launch.failed) {
+        if (pid > 0)
+            process_wait(ret, NULL);
+        *ret = PROCESS_NONE;
+        return fail_errno(err, launch.failed, "start %s", path);
+    }
+    return 0;
+}
+
+void process_kill(const struct process *process)
+{
+    if (process->fd >= 0)
+        syscall(SYS_pidfd_send_signal, process->fd, SIGKILL, NULL, 0);
+}
+
+void process_wait(struct process *process, int *status)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    if (process->fd < 0)
+        return;
+    /* __WALL: a child without an exit signal is not seen otherwise. */
+    do
+        rc = waitid(P_PIDFD, (id_t)process->fd, &info, WEXITED | __WALL);
+    while (rc < 0 && errno == EINTR);
+    if (status)
+        *status =
+            info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+    close(process->fd);
+    *process = PROCESS_NONE;
+}
+
+void process_begin(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
