@@ -1,0 +1,183 @@
+/* worker.c: messages between library and worker; see worker.h. */
+#include "proto/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *worker_end_text(enum worker_end end)
+{
+    switch (end) {
+    case WORKER_END_POWER_OFF:
+        return "the machine powered off";
+    case WORKER_END_REBOOT:
+        return "the machine asked for a restart";
+    case WORKER_END_PANIC:
+        return "the guest's kernel panicked";
+    case WORKER_END_CRASH:
+        return "the guest crashed its processor (triple fault)";
+    case WORKER_END_STOPPED:
+        return "the machine was stopped";
+    case WORKER_END_FAILED:
+        return "the machine failed";
+    }
+    return "the machine ended";
+}
+
+void worker_put_simple(struct buf *to, enum worker_type type)
+{
+    wire_put_u16(to, WORKER_VERSION);
+    wire_put_u16(to, (uint16_t)type);
+}
+
+void worker_put_start(struct buf *to, const struct worker_start *start)
+{
+    worker_put_simple(to, WORKER_START);
+    wire_put_u64(to, start->memory_bytes);
+    wire_put_u32(to, start->vcpus);
+    wire_put_string(to, start->kernel_args);
+}
+
+void worker_put_probed(struct buf *to, const struct worker_probed *probed)
+{
+    worker_put_simple(to, WORKER_PROBED);
+    wire_put_u32(to, (uint32_t)probed->verdict);
+    wire_put_u64(to, probed->loop_ns);
+    wire_put_string(to, probed->hypervisor);
+    wire_put_string(to, probed->detail);
+}
+
+void worker_put_steps(struct buf *to, const struct worker_steps *steps)
+{
+    worker_put_simple(to, WORKER_STEPS);
+    wire_put_u32(to, steps->count);
+    for (unsigned i = 0; i < steps->count; i++) {
+        wire_put_string(to, steps->step[i].name);
+        wire_put_u64(to, steps->step[i].at_ns);
+    }
+}
+
+void worker_put_ended(struct buf *to, const struct worker_ended *ended)
+{
+    worker_put_simple(to, WORKER_ENDED);
+    wire_put_u32(to, (uint32_t)ended->end);
+    wire_put_u32(to, (uint32_t)-ended->error.code);
+    wire_put_u32(to, (uint32_t)ended->error.os_error);
+    wire_put_string(to, ended->error.message);
+}
+
+int worker_get_type(struct wire_reader *from, enum worker_type *ret,
+                    struct sm_error *err)
+{
+    unsigned version = wire_u16(from);
+    unsigned type = wire_u16(from);
+
+    if (!wire_ok(from))
+        return fail(err, SM_EPROTO, "worker: message too short");
+    if (version != WORKER_VERSION)
+        return fail(err, SM_EPROTO,
+                    "worker: speaks version %u, the library %d: install both "
+                    "from one release",
+                    version, WORKER_VERSION);
+    *ret = (enum worker_type)type;
+    return 0;
+}
+
+static int finish(const struct wire_reader *from, const char *what,
+                  struct sm_error *err)
+{
+    if (!wire_end(from))
+        return fail(err, SM_EPROTO, "worker: malformed %s message", what);
+    return 0;
+}
+
+int worker_get_start(struct wire_reader *from, struct worker_start *ret,
+                     struct sm_error *err)
+{
+    ret->memory_bytes = wire_u64(from);
+    ret->vcpus = wire_u32(from);
+    ret->kernel_args = wire_string(from);
+    return finish(from, "start", err);
+}
+
+void worker_start_done(struct worker_start *start)
+{
+    free(start->kernel_args);
+    *start = (struct worker_start){0};
+}
+
+int worker_get_probed(struct wire_reader *from, struct worker_probed *ret,
+                      struct sm_error *err)
+{
+    uint32_t verdict = wire_u32(from);
+
+    ret->loop_ns = wire_u64(from);
+    ret->hypervisor = wire_string(from);
+    ret->detail = wire_string(from);
+    if (verdict > WORKER_UNUSABLE)
+        return fail(err, SM_EPROTO, "worker: unknown verdict %u", verdict);
+    ret->verdict = (enum worker_verdict)verdict;
+    return finish(from, "probe", err);
+}
+
+void worker_probed_done(struct worker_probed *probed)
+{
+    free(probed->hypervisor);
+    free(probed->detail);
+    *probed = (struct worker_probed){0};
+}
+
+/* A string of the record in an array of (capacity), cut if it is longer. */
+static void get_text(struct wire_reader *from, char *to, size_t capacity)
+{
+    size_t count;
+    const uint8_t *at = wire_blob(from, &count);
+
+    snprintf(to, capacity, "%.*s", at ? (int)count : 0,
+             at ? (const char *)at : "");
+}
+
+int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
+                     struct sm_error *err)
+{
+    uint32_t count = wire_u32(from);
+
+    *ret = (struct worker_steps){0};
+    if (count > WORKER_STEPS_MAX)
+        return fail(err, SM_EPROTO, "worker: %u steps, at most %d", count,
+                    WORKER_STEPS_MAX);
+    for (; ret->count < count; ret->count++) {
+        struct worker_step *step = &ret->step[ret->count];
+
+        get_text(from, step->name, sizeof step->name);
+        step->at_ns = wire_u64(from);
+    }
+    return finish(from, "steps", err);
+}
+
+int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
+                     struct sm_error *err)
+{
+    uint32_t end = wire_u32(from);
+
+    *ret = (struct worker_ended){0};
+    ret->error.code = -(int)(wire_u32(from) & 0xffff);
+    ret->error.os_error = (int)(wire_u32(from) & 0xffff);
+    get_text(from, ret->error.message, sizeof ret->error.message);
+    if (end > WORKER_END_FAILED)
+        return fail(err, SM_EPROTO, "worker: unknown end %u", end);
+    ret->end = (enum worker_end)end;
+    return finish(from, "end", err);
+}
+
+void worker_step_add(struct worker_steps *steps, const char *name,
+                     uint64_t at_ns)
+{
+    struct worker_step *step;
+
+    if (steps->count == WORKER_STEPS_MAX)
+        return;
+    step = &steps->step[steps->count++];
+    snprintf(step->name, sizeof step->name, "%s", name);
+    step->at_ns = at_ns;
+}

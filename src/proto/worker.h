@@ -1,0 +1,133 @@
+/* worker.h: what the library and a worker process say to each other.
+ *
+ * How it works
+ *   The library starts supermachine-vmm with one end of a channel as
+ *   descriptor 3 and sends one request: either to probe the hypervisor or to
+ *   start a machine, with every file that the machine needs as an open
+ *   descriptor. The worker answers with events. The end of the channel is the
+ *   end of the worker: when the library's process dies, by whatever means,
+ *   its workers see the channel close and exit at once.
+ *
+ *   Both programs are installed together; a version that differs is refused.
+ *
+ *   request  WORKER_PROBE                     -> WORKER_PROBED
+ *            WORKER_START + descriptors       -> WORKER_STEPS, WORKER_ENDED
+ *            WORKER_STOP                      -> WORKER_ENDED
+ *   answers  WORKER_PROBED   what the hypervisor can do
+ *            WORKER_STEPS    what was done when, once the guest's agent has
+ *                            connected
+ *            WORKER_ENDED    why there is no machine (any more); the last word
+ */
+#ifndef SM_PROTO_WORKER_H
+#define SM_PROTO_WORKER_H
+
+#include "base/error.h"
+#include "base/wire.h"
+
+#include <stdbool.h>
+
+enum { WORKER_VERSION = 1 };
+
+enum worker_type {
+    WORKER_PROBE = 1,
+    WORKER_START = 2,
+    WORKER_STOP = 3,
+    WORKER_PROBED = 64,
+    WORKER_STEPS = 65,
+    WORKER_ENDED = 66
+};
+
+/* The descriptors of WORKER_START, in this order. */
+enum worker_fd {
+    WORKER_FD_KERNEL,  /* kernel image, read-only                           */
+    WORKER_FD_INITRD,  /* initramfs, read-only                              */
+    WORKER_FD_DISK,    /* root disk's immutable base, read-only             */
+    WORKER_FD_OVERLAY, /* empty file for the machine's writes               */
+    WORKER_FD_AGENT,   /* stream: becomes the agent's first connection      */
+    WORKER_FD_LOG,     /* file for the guest kernel's log                   */
+    WORKER_FDS
+};
+
+struct worker_start {
+    uint64_t memory_bytes;
+    uint32_t vcpus;
+    char *kernel_args; /* added to the command line; "" for none */
+};
+
+/* What a hypervisor was found to be. */
+enum worker_verdict {
+    WORKER_SOUND,         /* runs guests at the processor's speed            */
+    WORKER_INTERPRETED,   /* executes guest kernel code by interpretation    */
+    WORKER_MISSING,       /* not there                                       */
+    WORKER_NOT_PERMITTED, /* there, but not for this user                    */
+    WORKER_UNUSABLE       /* there, but refuses or lacks something           */
+};
+
+struct worker_probed {
+    enum worker_verdict verdict;
+    uint64_t loop_ns; /* time of the probing loop, 0 if it could not run */
+    char *hypervisor; /* "kvm" */
+    char *detail;     /* the error's text, "" for WORKER_SOUND */
+};
+
+enum { WORKER_STEPS_MAX = 32, WORKER_STEP_NAME_MAX = 32 };
+
+/* One moment of a start: when (name) was done. */
+struct worker_step {
+    char name[WORKER_STEP_NAME_MAX];
+    uint64_t at_ns; /* since the worker's main() */
+};
+
+struct worker_steps {
+    unsigned count;
+    struct worker_step step[WORKER_STEPS_MAX];
+};
+
+enum worker_end {
+    WORKER_END_POWER_OFF, /* the guest switched itself off      */
+    WORKER_END_REBOOT,    /* the guest asked for a restart      */
+    WORKER_END_PANIC,     /* the guest's kernel panicked        */
+    WORKER_END_CRASH,     /* triple fault or the like           */
+    WORKER_END_STOPPED,   /* WORKER_STOP                        */
+    WORKER_END_FAILED     /* the host's side failed: see error  */
+};
+
+struct worker_ended {
+    enum worker_end end;
+    struct sm_error error; /* for WORKER_END_FAILED */
+};
+
+/* "powered off", "kernel panic", ... */
+const char *worker_end_text(enum worker_end end);
+
+/* Encoders append a whole message to an empty buf with room for
+ * CHANNEL_BYTES_MAX; they fail only as bufs do. */
+void worker_put_simple(struct buf *to, enum worker_type type);
+void worker_put_start(struct buf *to, const struct worker_start *start);
+void worker_put_probed(struct buf *to, const struct worker_probed *probed);
+void worker_put_steps(struct buf *to, const struct worker_steps *steps);
+void worker_put_ended(struct buf *to, const struct worker_ended *ended);
+
+/* The message's type; the reader stands behind it. SM_EPROTO: too short or
+ * another version. */
+int worker_get_type(struct wire_reader *from, enum worker_type *ret,
+                    struct sm_error *err);
+/* Decoders check every field: SM_EPROTO. What they fill is freed with the
+ * _done() below, also after a failure. */
+int worker_get_start(struct wire_reader *from, struct worker_start *ret,
+                     struct sm_error *err);
+void worker_start_done(struct worker_start *start);
+int worker_get_probed(struct wire_reader *from, struct worker_probed *ret,
+                      struct sm_error *err);
+void worker_probed_done(struct worker_probed *probed);
+int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
+                     struct sm_error *err);
+int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
+                     struct sm_error *err);
+
+/* Note that (name) was done (at_ns) after the start; beyond WORKER_STEPS_MAX
+ * it is dropped. */
+void worker_step_add(struct worker_steps *steps, const char *name,
+                     uint64_t at_ns);
+
+#endif
