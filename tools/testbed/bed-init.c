@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* 125 descriptors of a page each: the most that 9p over virtio takes. */
@@ -43,7 +44,7 @@ static void must_mount(const char *source, const char *target,
         fail(target);
 }
 
-/* Where the host's own is better than nothing. */
+/* Without these a bed is still of use. */
 static void may_mount(const char *source, const char *target,
                       const char *type, unsigned long flags,
                       const char *options)
@@ -77,17 +78,17 @@ int bed_mount_9p(const char *tag, const char *target, const char *extra,
     return mount(tag, target, "9p", flags, options) < 0 ? errno : 0;
 }
 
-/* The files of /modules in the order of their names. */
-static void load_modules(void)
+/* The files of a folder in the order of their names. */
+static void load_modules(const char *folder)
 {
     struct dirent **list;
-    int n = scandir("/modules", &list, NULL, alphasort);
+    int n = scandir(folder, &list, NULL, alphasort);
     char path[512];
 
     for (int i = 0; i < n; i++) {
         if (list[i]->d_name[0] == '.')
             continue;
-        snprintf(path, sizeof(path), "/modules/%s", list[i]->d_name);
+        snprintf(path, sizeof(path), "%s/%s", folder, list[i]->d_name);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
 
         if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 &&
@@ -99,6 +100,18 @@ static void load_modules(void)
     }
     if (n >= 0)
         free(list);
+}
+
+/* Loads what the root does not need in a process of its own. */
+static pid_t load_beside(const char *folder)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        load_modules(folder);
+        _exit(0);
+    }
+    return pid;
 }
 
 static int open_port(void)
@@ -233,10 +246,12 @@ int bed_init(void)
         dup2(console, i);
     if (console > 2)
         close(console);
-    load_modules();
+    load_modules("/modules/first");
+    pid_t beside = load_beside("/modules/then");
     int line = wait_for_port();
 
     enter_host();
+    waitpid(beside, NULL, 0);
     make_devices();
     may_mount("cgroup", "/sys/fs/cgroup", "cgroup2",
               MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
