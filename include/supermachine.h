@@ -243,7 +243,7 @@ struct sm_machine;
 struct sm_machine_config {
     size_t size;
     /* The guest's memory in bytes, SM_MEMORY_MIN to SM_MEMORY_MAX, a multiple
-     * of 1 MiB. 0: SM_MEMORY_DEFAULT. */
+     * of 2 MiB. 0: SM_MEMORY_DEFAULT. */
     uint64_t memory_bytes;
     /* 1 to SM_VCPUS_MAX. 0: 1. */
     uint32_t vcpus;
@@ -310,7 +310,8 @@ SM_API int sm_machine_log(struct sm_machine *machine, char **ret,
 
 /*
  * What the start cost: one line of JSON, {"steps":[{"name":...,"us":...}]},
- * microseconds since the worker's main(). *ret belongs to the caller: free().
+ * with the time at which each step was done, in microseconds since
+ * sm_machine_start() was called. *ret belongs to the caller: free().
  *
  * Returns      0 and *ret, or SM_ESTATE (not started), SM_ENOMEM.
  * Since        0.1

@@ -75,7 +75,7 @@ enum { WORKER_STEPS_MAX = 32, WORKER_STEP_NAME_MAX = 32 };
 /* One moment of a start: when (name) was done. */
 struct worker_step {
     char name[WORKER_STEP_NAME_MAX];
-    uint64_t at_ns; /* since the worker's main() */
+    uint64_t at_ns; /* on the host's monotonic clock */
 };
 
 struct worker_steps {
@@ -125,8 +125,8 @@ int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
                      struct sm_error *err);
 
-/* Note that (name) was done (at_ns) after the start; beyond WORKER_STEPS_MAX
- * it is dropped. */
+/* Note that (name) was done at (at_ns); beyond WORKER_STEPS_MAX it is dropped.
+ */
 void worker_step_add(struct worker_steps *steps, const char *name,
                      uint64_t at_ns);
 

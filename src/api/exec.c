@@ -1,0 +1,80 @@
+/* exec.c: commands in machines, as the public header has them. */
+#include "api/inside.h"
+
+#include <stdlib.h>
+
+enum { LINUX_SIGNAL_MAX = 64 };
+
+static const char *const *list_of(const struct image_strings *strings)
+{
+    return (const char *const *)strings->items;
+}
+
+int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
+                struct sm_exec **ret, struct sm_error *err)
+{
+    const struct image_config *image = &machine->defaults;
+    struct command_defaults defaults = {
+        .entrypoint = list_of(&image->entrypoint),
+        .arguments = list_of(&image->cmd),
+        .env = list_of(&image->env),
+        .workdir = image->workdir,
+        .user = image->user,
+    };
+    struct sm_exec_config config;
+    struct command command = {0};
+    struct sm_exec *exec;
+    int rc = 0;
+
+    sm_exec_config_init(&config);
+    if (given)
+        rc = config_copy(&config, sizeof config, given, "sm_exec_config", err);
+    if (!rc)
+        rc = command_make(&command, &defaults, &config, err);
+    if (rc)
+        return rc;
+    exec = calloc(1, sizeof *exec);
+    if (!exec) {
+        command_done(&command);
+        return fail(err, SM_ENOMEM, "exec: out of memory");
+    }
+    rc = program_new(
+        machine->machine, &command,
+        (const int[]){config.stdin_fd, config.stdout_fd, config.stderr_fd},
+        config.timeout_ms, &exec->program, err);
+    if (rc) {
+        command_done(&command);
+        free(exec);
+        return rc;
+    }
+    *ret = exec;
+    return 0;
+}
+
+void sm_exec_free(struct sm_exec *exec)
+{
+    if (!exec)
+        return;
+    program_free(exec->program);
+    free(exec);
+}
+
+int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
+                 struct sm_exit_status *ret, struct sm_error *err)
+{
+    return program_wait(exec->program, timeout_ms, ret, err);
+}
+
+int sm_exec_signal(struct sm_exec *exec, int signal, struct sm_error *err)
+{
+    if (signal < 1 || signal > LINUX_SIGNAL_MAX)
+        return fail(err, SM_EINVAL, "signal %d: must be 1 to %d", signal,
+                    LINUX_SIGNAL_MAX);
+    program_signal(exec->program, (uint32_t)signal);
+    return 0;
+}
+
+int sm_exit_code(const struct sm_exit_status *status)
+{
+    return status->exited ? status->code : 128 + status->signal;
+}

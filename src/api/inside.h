@@ -1,0 +1,37 @@
+/* inside.h: what stands behind the opaque types of the public header. */
+#ifndef SM_API_INSIDE_H
+#define SM_API_INSIDE_H
+
+#include "base/error.h"
+#include "machine/imaging.h"
+#include "machine/machine.h"
+
+struct sm_host {
+    char *home;
+    char *runtime_dir;
+};
+
+struct sm_image {
+    struct image_result result;
+};
+
+struct sm_machine {
+    struct machine *machine;
+    struct image_config defaults; /* of the image; it may be freed before */
+};
+
+struct sm_exec {
+    struct program *program;
+};
+
+struct machine_paths host_paths(const struct sm_host *host);
+
+/*
+ * Copy a config struct that may be older (shorter) or newer (longer) than the
+ * library's: (to), of (size) bytes, gets what both know. SM_EINVAL if the
+ * caller's is too short to hold a size, or if what only it knows is not zero.
+ */
+int config_copy(void *to, size_t size, const void *from, const char *name,
+                struct sm_error *err);
+
+#endif

@@ -1,0 +1,278 @@
+/* run.c: `supermachine run`: image -> machine -> command -> its exit status.
+ */
+#include "host.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct run_options {
+    uint64_t memory_bytes;
+    uint32_t cpus;
+    struct option_list env;
+    const char *workdir;
+    const char *user;
+    const char *entrypoint;
+    const char *hostname;
+    const char *kernel;
+    const char *kernel_args;
+    bool cost;
+    bool console;
+};
+
+#define FIELD(name) offsetof(struct run_options, name)
+
+static const struct option run_option_table[] = {
+    {"memory", 'm', OPTION_BYTES, FIELD(memory_bytes), "SIZE",
+     "the machine's memory, 32m to 1t (default 512m)"},
+    {"cpus", 0, OPTION_COUNT, FIELD(cpus), "N",
+     "the machine's processors, 1 to 64 (default 1)"},
+    {"env", 'e', OPTION_LIST, FIELD(env), "NAME=VALUE",
+     "set a variable; NAME alone takes the caller's"},
+    {"workdir", 'w', OPTION_STRING, FIELD(workdir), "DIR",
+     "working directory, made when missing"},
+    {"user", 'u', OPTION_STRING, FIELD(user), "USER[:GROUP]",
+     "name or number, looked up in the image"},
+    {"entrypoint", 0, OPTION_STRING, FIELD(entrypoint), "PROGRAM",
+     "run this instead of the image's entrypoint"},
+    {"hostname", 'h', OPTION_STRING, FIELD(hostname), "NAME",
+     "host name in the machine"},
+    {"kernel", 0, OPTION_STRING, FIELD(kernel), "FILE",
+     "another guest kernel: ELF vmlinux or bzImage"},
+    {"kernel-args", 0, OPTION_STRING, FIELD(kernel_args), "WORDS",
+     "words added to the kernel's command line"},
+    {"cost", 0, OPTION_FLAG, FIELD(cost), NULL,
+     "print what the start cost, as JSON, on standard error"},
+    {"console", 0, OPTION_FLAG, FIELD(console), NULL,
+     "print the guest kernel's log at the end, on standard error"},
+};
+
+/* What the thread that waits for signals works on. */
+struct signals {
+    sigset_t set;
+    struct sm_machine *machine;
+    struct sm_exec *exec;
+};
+
+enum { PATIENCE = 3 }; /* as many SIGINT or SIGTERM end the machine */
+
+/* Hand the caller's signals to the command; cancelled at the end. */
+static void *forward_signals(void *argument)
+{
+    struct signals *signals = argument;
+    int asked_to_end = 0;
+    int number;
+
+    while (sigwait(&signals->set, &number) == 0) {
+        if (number == SIGINT || number == SIGTERM)
+            asked_to_end++;
+        if (asked_to_end >= PATIENCE)
+            sm_machine_kill(signals->machine);
+        else
+            sm_exec_signal(signals->exec, number, NULL);
+    }
+    return NULL;
+}
+
+static void block_signals(struct signals *signals)
+{
+    sigemptyset(&signals->set);
+    sigaddset(&signals->set, SIGINT);
+    sigaddset(&signals->set, SIGTERM);
+    sigaddset(&signals->set, SIGHUP);
+    sigaddset(&signals->set, SIGQUIT);
+    sigaddset(&signals->set, SIGUSR1);
+    sigaddset(&signals->set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &signals->set, NULL);
+}
+
+static void show_progress(void *context, const struct sm_progress *progress)
+{
+    (void)context;
+    if (progress->total)
+        fprintf(stderr, "\r\033[K%s: %llu of %llu MiB", progress->what,
+                (unsigned long long)(progress->done >> 20),
+                (unsigned long long)(progress->total >> 20));
+    else
+        fprintf(stderr, "\r\033[K%s", progress->what);
+}
+
+static int open_image(struct sm_host *host, const char *reference,
+                      struct sm_image **ret, struct sm_error *err)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    int rc = sm_image_open(host, reference, terminal ? show_progress : NULL,
+                           NULL, ret, err);
+
+    if (terminal)
+        fprintf(stderr, "\r\033[K");
+    return rc;
+}
+
+/* The extras on standard error that --cost and --console ask for. */
+static void report(const struct run_options *options,
+                   struct sm_machine *machine)
+{
+    char *text = NULL;
+
+    if (options->cost && sm_machine_cost(machine, &text, NULL) == 0)
+        fprintf(stderr, "%s\n", text);
+    free(text);
+    text = NULL;
+    if (options->console && sm_machine_log(machine, &text, NULL) == 0)
+        fputs(text, stderr);
+    free(text);
+}
+
+static int run_command(const struct run_options *options,
+                       struct sm_machine *machine,
+                       const struct sm_exec_config *command,
+                       struct sm_exit_status *status, struct sm_error *err)
+{
+    struct signals signals = {.machine = machine};
+    pthread_t thread;
+    int rc = sm_exec_new(machine, command, &signals.exec, err);
+
+    if (rc)
+        return rc;
+    block_signals(&signals);
+    if (pthread_create(&thread, NULL, forward_signals, &signals) != 0) {
+        sm_exec_free(signals.exec);
+        complain("run: no thread for signals");
+        return SM_ENOMEM;
+    }
+    rc = sm_machine_start(machine, 0, err);
+    if (!rc)
+        rc = sm_exec_wait(signals.exec, 0, status, err);
+    report(options, machine);
+    pthread_cancel(thread);
+    pthread_join(thread, NULL);
+    sm_exec_free(signals.exec);
+    return rc;
+}
+
+/* "NAME" alone means the caller's value, or nothing if it has none. */
+static bool complete_env(struct option_list *env)
+{
+    size_t given = env->count;
+
+    /* From here on the list holds what is ours to free. */
+    env->count = 0;
+    for (size_t i = 0; i < given; i++) {
+        const char *word = env->item[i];
+        const char *value;
+        char *pair = NULL;
+        const char *equals = word;
+
+        while (*equals && *equals != '=')
+            equals++;
+        if (equals == word) {
+            complain("run: --env %s: a name must come before the value", word);
+            return false;
+        }
+        value = *equals ? NULL : getenv(word);
+        if (!*equals && !value)
+            continue;
+        if (asprintf(&pair, *equals ? "%s" : "%s=%s", word, value) < 0)
+            return false;
+        env->item[env->count++] = pair;
+    }
+    if (env->item)
+        env->item[env->count] = NULL;
+    return true;
+}
+
+static int exit_status(int rc, const struct sm_error *err,
+                       const struct sm_exit_status *status)
+{
+    if (!rc)
+        return sm_exit_code(status);
+    complain("run: %s", err->message);
+    if (rc == SM_ENOCMD)
+        return EXIT_NOT_FOUND;
+    return rc == SM_ENOEXEC ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
+}
+
+static int run_image(struct run_options *options, char **rest)
+{
+    struct sm_host *host = NULL;
+    struct sm_image *image = NULL;
+    struct sm_machine *machine = NULL;
+    struct sm_machine_config config;
+    struct sm_exec_config command;
+    struct sm_exit_status status = {0};
+    struct sm_error err = {0};
+    int rc = cli_host_open(&host, &err);
+
+    sm_machine_config_init(&config);
+    config.memory_bytes = options->memory_bytes;
+    config.vcpus = options->cpus;
+    config.kernel = options->kernel;
+    config.hostname = options->hostname;
+    config.kernel_args = options->kernel_args;
+    sm_exec_config_init(&command);
+    command.argv = (const char *const *)rest + 1;
+    command.entrypoint = options->entrypoint;
+    command.env = options->env.item;
+    command.workdir = options->workdir;
+    command.user = options->user;
+    command.stdin_fd = STDIN_FILENO;
+    if (!rc)
+        rc = open_image(host, rest[0], &image, &err);
+    if (!rc)
+        rc = sm_machine_new(host, image, &config, &machine, &err);
+    if (!rc)
+        rc = run_command(options, machine, &command, &status, &err);
+    rc = exit_status(rc, &err, &status);
+    sm_machine_free(machine);
+    sm_image_free(image);
+    sm_host_free(host);
+    return rc;
+}
+
+static int run_run(int count, char **arguments)
+{
+    struct run_options options = {.memory_bytes = SM_MEMORY_DEFAULT, .cpus = 1};
+    char **rest;
+    int status = EXIT_OURS;
+
+    (void)count;
+    switch (options_parse(&verb_run, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (!rest[0])
+        complain("run: which image? see supermachine run --help");
+    else if (options.memory_bytes == 0)
+        complain("run: --memory 0: at least 32m");
+    else if (options.cpus == 0)
+        complain("run: --cpus 0: at least 1");
+    else if (complete_env(&options.env))
+        status = run_image(&options, rest);
+    for (size_t i = 0; i < options.env.count; i++)
+        free((void *)(uintptr_t)options.env.item[i]);
+    option_list_done(&options.env);
+    return status;
+}
+
+const struct verb verb_run = {
+    .name = "run",
+    .usage = "[OPTIONS] IMAGE [COMMAND [ARG...]]",
+    .summary = "Run a command of an image in a machine of its own",
+    .details =
+        "IMAGE is oci:DIR[:TAG], an OCI image layout.\n"
+        "The exit status is the command's; 125 when supermachine itself "
+        "failed,\n126 when the command cannot be executed, 127 when it is "
+        "not found,\n128 + N when it was ended by signal N.",
+    .options = run_option_table,
+    .option_count = sizeof run_option_table / sizeof run_option_table[0],
+    .run = run_run,
+};

@@ -1,0 +1,11 @@
+/* text.h: what the program says to its user. */
+#ifndef SM_CLI_TEXT_H
+#define SM_CLI_TEXT_H
+
+/* Status of a failure of ours, as opposed to the command's (docker-run(1)). */
+enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
+
+/* One line on standard error: "supermachine: MESSAGE". */
+void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,11 @@
+/* verbs.h: what `supermachine VERB` can be. */
+#ifndef SM_CLI_VERBS_H
+#define SM_CLI_VERBS_H
+
+#include "options.h"
+
+extern const struct verb verb_run;
+extern const struct verb verb_doctor;
+extern const struct verb verb_version;
+
+#endif

@@ -1,0 +1,175 @@
+/* command.c: an image's defaults and what the user wants; see command.h. */
+#include "machine/command.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A list of strings in the making; `left` bytes may still be added. */
+struct words {
+    char **item;
+    size_t count;
+    size_t left;
+};
+
+static int add(struct words *words, const char *word, struct sm_error *err)
+{
+    size_t bytes = strlen(word) + 1;
+    char **item;
+
+    if (words->count == COMMAND_WORDS_MAX)
+        return fail(err, SM_ELIMIT, "command: more than %d words",
+                    COMMAND_WORDS_MAX);
+    if (bytes > words->left)
+        return fail(err, SM_ELIMIT,
+                    "command: more than %d bytes of arguments or environment",
+                    COMMAND_BYTES_MAX);
+    /* Grows by doubling: a power of two is full. */
+    if ((words->count & (words->count - 1)) == 0) {
+        size_t room = words->count ? 2 * words->count : 1;
+
+        item = realloc(words->item, (room + 1) * sizeof *item);
+        if (!item)
+            return fail(err, SM_ENOMEM, "command: out of memory");
+        words->item = item;
+    }
+    words->item[words->count] = strdup(word);
+    if (!words->item[words->count])
+        return fail(err, SM_ENOMEM, "command: out of memory");
+    words->item[++words->count] = NULL;
+    words->left -= bytes;
+    return 0;
+}
+
+static int add_all(struct words *words, const char *const *list,
+                   struct sm_error *err)
+{
+    int rc = 0;
+
+    for (; list && *list && !rc; list++)
+        rc = add(words, *list, err);
+    return rc;
+}
+
+static bool is_empty(const char *const *list)
+{
+    return !list || !*list;
+}
+
+static int make_argv(struct words *argv,
+                     const struct command_defaults *defaults,
+                     const struct sm_exec_config *wanted, struct sm_error *err)
+{
+    int rc = 0;
+
+    if (!wanted->entrypoint)
+        rc = add_all(argv, defaults->entrypoint, err);
+    else if (wanted->entrypoint[0])
+        rc = add(argv, wanted->entrypoint, err);
+    if (rc)
+        return rc;
+    if (!is_empty(wanted->argv))
+        rc = add_all(argv, wanted->argv, err);
+    else if (!wanted->entrypoint)
+        rc = add_all(argv, defaults->arguments, err);
+    if (!rc && argv->count == 0)
+        return fail(err, SM_EINVAL,
+                    "no command: the image has none, so one must be given");
+    return rc;
+}
+
+/* The place of the variable whose name (pair) begins with, or the end. */
+static size_t find_variable(const struct words *env, const char *pair)
+{
+    size_t length = strcspn(pair, "=") + 1;
+    size_t i = 0;
+
+    while (i < env->count && strncmp(env->item[i], pair, length) != 0)
+        i++;
+    return i;
+}
+
+static int set_variable(struct words *env, const char *pair,
+                        struct sm_error *err)
+{
+    size_t at = find_variable(env, pair);
+    char *copy;
+
+    if (pair[0] == '=' || !strchr(pair, '='))
+        return fail(err, SM_EINVAL, "environment: \"%.64s\": not NAME=VALUE",
+                    pair);
+    if (at == env->count)
+        return add(env, pair, err);
+    if (strlen(pair) > env->left)
+        return fail(err, SM_ELIMIT, "environment: more than %d bytes",
+                    COMMAND_BYTES_MAX);
+    copy = strdup(pair);
+    if (!copy)
+        return fail(err, SM_ENOMEM, "environment: out of memory");
+    env->left -= strlen(pair);
+    free(env->item[at]);
+    env->item[at] = copy;
+    return 0;
+}
+
+static int set_variables(struct words *env, const char *const *list,
+                         struct sm_error *err)
+{
+    int rc = 0;
+
+    for (; list && *list && !rc; list++)
+        rc = set_variable(env, *list, err);
+    return rc;
+}
+
+static char *copy_or(const char *wanted, const char *otherwise)
+{
+    return strdup(wanted ? wanted : otherwise);
+}
+
+int command_make(struct command *ret, const struct command_defaults *defaults,
+                 const struct sm_exec_config *wanted, struct sm_error *err)
+{
+    struct words argv = {.left = COMMAND_BYTES_MAX};
+    struct words env = {.left = COMMAND_BYTES_MAX};
+    struct command command;
+    int rc = make_argv(&argv, defaults, wanted, err);
+
+    if (!rc)
+        rc = set_variables(&env, defaults->env, err);
+    if (!rc)
+        rc = set_variables(&env, wanted->env, err);
+    command = (struct command){
+        .argv = argv.item,
+        .env = env.item ? env.item : calloc(1, sizeof *command.env),
+        .workdir = copy_or(wanted->workdir, defaults->workdir),
+        .user = copy_or(wanted->user, defaults->user),
+    };
+    if (!rc && (!command.env || !command.workdir || !command.user))
+        rc = fail(err, SM_ENOMEM, "command: out of memory");
+    if (!rc && command.workdir[0] && command.workdir[0] != '/')
+        rc = fail(err, SM_EINVAL, "working directory \"%s\": not absolute",
+                  command.workdir);
+    if (rc) {
+        command_done(&command);
+        return rc;
+    }
+    *ret = command;
+    return 0;
+}
+
+static void free_list(char **list)
+{
+    for (size_t i = 0; list && list[i]; i++)
+        free(list[i]);
+    free(list);
+}
+
+void command_done(struct command *command)
+{
+    free_list(command->argv);
+    free_list(command->env);
+    free(command->workdir);
+    free(command->user);
+    *command = (struct command){0};
+}

@@ -1,0 +1,39 @@
+/* command.h: what is run: an image's defaults and what the user wants. */
+#ifndef SM_MACHINE_COMMAND_H
+#define SM_MACHINE_COMMAND_H
+
+#include "base/error.h"
+
+/* What an image says about its program. Lists end with NULL; strings are
+ * never NULL. */
+struct command_defaults {
+    const char *const *entrypoint;
+    const char *const *arguments; /* "Cmd" */
+    const char *const *env;
+    const char *workdir;
+    const char *user;
+};
+
+/* A whole command line, environment included. */
+struct command {
+    char **argv; /* NULL at the end, at least one */
+    char **env;  /* "NAME=value", each name once, NULL at the end */
+    char *workdir;
+    char *user;
+};
+
+enum { COMMAND_BYTES_MAX = 2 << 20, COMMAND_WORDS_MAX = 65536 };
+
+/*
+ * Put (wanted) over (defaults), by Docker's rules: an entrypoint that is given
+ * replaces the image's and drops its arguments; arguments that are given
+ * replace the image's; a variable that is given replaces the one of that name.
+ *
+ * Returns 0, SM_EINVAL (nothing to run, a variable without "="), SM_ELIMIT
+ * (beyond COMMAND_BYTES_MAX or COMMAND_WORDS_MAX), SM_ENOMEM.
+ */
+int command_make(struct command *ret, const struct command_defaults *defaults,
+                 const struct sm_exec_config *wanted, struct sm_error *err);
+void command_done(struct command *command);
+
+#endif

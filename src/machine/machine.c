@@ -1,0 +1,516 @@
+/* machine.c: a machine from the library's side; see machine.h. */
+#include "machine/inside.h"
+
+#include "base/bytes.h"
+#include "base/own.h"
+#include "platform/channel.h"
+#include "platform/clock.h"
+#include "platform/file.h"
+#include "platform/random.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+enum {
+    LOG_BYTES_MAX = 1 << 20,
+    ENTROPY_BYTES = 64,
+    HOSTNAME_MAX = 63,
+    /* How long a worker may need to say why its guest went silent. */
+    GRACE_MS = 5000
+};
+
+static void step(struct machine *machine, const char *what)
+{
+    worker_step_add(&machine->steps, what, clock_monotonic_ns());
+}
+
+/* The end ----------------------------------------------------------------- */
+
+/* The first reason counts. */
+static void stop(struct machine *machine, const struct sm_error *why)
+{
+    if (machine->state == MACHINE_STOPPED)
+        return;
+    machine->state = MACHINE_STOPPED;
+    machine->why = *why;
+    loop_timer_stop(machine->grace);
+}
+
+/* The line in which the guest's kernel said why it panicked, "" if none. */
+static void find_panic(const struct machine *machine, char *to, size_t capacity)
+{
+    static const char mark[] = "Kernel panic - not syncing: ";
+    AUTO_FREE char *log = NULL;
+    const char *at;
+
+    to[0] = '\0';
+    if (machine_log(machine, &log, NULL) != 0)
+        return;
+    at = strstr(log, mark);
+    if (at)
+        snprintf(to, capacity, ": %.*s",
+                 (int)strcspn(at + strlen(mark), "\r\n"), at + strlen(mark));
+}
+
+static void worker_ended(void *context, const struct worker_ended *ended)
+{
+    struct machine *machine = context;
+    struct sm_error why = ended->error;
+    char panic[256] = "";
+
+    if (ended->end == WORKER_END_PANIC)
+        find_panic(machine, panic, sizeof panic);
+    if (ended->end != WORKER_END_FAILED)
+        fail(&why, SM_EGUEST, "%s%s", worker_end_text(ended->end), panic);
+    if (why.code == 0)
+        fail(&why, SM_EIO, "%s", worker_end_text(ended->end));
+    stop(machine, &why);
+}
+
+static void worker_stepped(void *context, const struct worker_steps *steps)
+{
+    struct machine *machine = context;
+
+    for (unsigned i = 0; i < steps->count; i++)
+        worker_step_add(&machine->steps, steps->step[i].name,
+                        steps->step[i].at_ns);
+}
+
+static const struct worker_events worker_events = {
+    .steps = worker_stepped,
+    .ended = worker_ended,
+};
+
+/* The session ------------------------------------------------------------- */
+
+static void session_hello(void *context, const struct agent_hello *hello)
+{
+    static const char hosts_format[] = "127.0.0.1\tlocalhost\n"
+                                       "::1\tlocalhost ip6-localhost\n"
+                                       "127.0.1.1\t%s\n";
+    struct machine *machine = context;
+    const char *hostname = machine->config.hostname;
+    uint8_t entropy[ENTROPY_BYTES];
+    char hosts[sizeof hosts_format + HOSTNAME_MAX];
+    char name[HOSTNAME_MAX + 2];
+    int hosts_bytes = snprintf(hosts, sizeof hosts, hosts_format, hostname);
+    int name_bytes = snprintf(name, sizeof name, "%s\n", hostname);
+    const struct agent_file files[] = {
+        {.path = "/etc/hosts",
+         .mode = 0644,
+         .flags = AGENT_FILE_BIND,
+         .bytes = (const uint8_t *)hosts,
+         .count = (size_t)hosts_bytes},
+        {.path = "/etc/hostname",
+         .mode = 0644,
+         .flags = AGENT_FILE_BIND,
+         .bytes = (const uint8_t *)name,
+         .count = (size_t)name_bytes},
+    };
+    struct agent_setup setup = {
+        .wall_clock_ns = clock_wall_ns(),
+        .entropy = entropy,
+        .entropy_count = sizeof entropy,
+        .hostname = hostname,
+        .root = {.source = "/dev/vda", .fstype = "ext4"},
+        .files = files,
+        .file_count = ARRAY_LEN(files),
+    };
+    struct sm_error err;
+    int rc = random_bytes(entropy, sizeof entropy, &err);
+
+    (void)hello;
+    step(machine, "agent said hello");
+    if (!rc)
+        rc = random_bytes(setup.machine_id, sizeof setup.machine_id, &err);
+    if (!rc)
+        rc = random_bytes(setup.boot_id, sizeof setup.boot_id, &err);
+    if (!rc)
+        rc = session_setup(machine->session, &setup, &err);
+    if (rc) {
+        stop(machine, &err);
+        worker_kill(machine->worker);
+        return;
+    }
+    for (struct program *at = machine->programs; at; at = at->next)
+        program_send(at);
+}
+
+static void session_ready(void *context)
+{
+    struct machine *machine = context;
+
+    step(machine, "agent ready");
+    if (machine->state == MACHINE_STARTING)
+        machine->state = MACHINE_RUNNING;
+}
+
+/* The agent is gone. Mostly because the whole guest is, and then the worker
+ * knows better why: give it a moment to say so. */
+static void session_closed(void *context, const struct sm_error *why)
+{
+    struct machine *machine = context;
+
+    session_close(own_take(machine->session));
+    if (why->code == SM_ECLOSED) {
+        loop_timer_start(machine->grace, GRACE_MS);
+        return;
+    }
+    stop(machine, why);
+    worker_kill(machine->worker);
+}
+
+static const struct session_events session_events = {
+    .hello = session_hello,
+    .ready = session_ready,
+    .closed = session_closed,
+};
+
+static void grace_over(void *context)
+{
+    struct machine *machine = context;
+    struct sm_error why;
+
+    fail(&why, SM_EGUEST, "the guest's agent went away");
+    stop(machine, &why);
+    worker_kill(machine->worker);
+}
+
+/* Making ------------------------------------------------------------------ */
+
+static void deadline_passed(void *context)
+{
+    struct machine *machine = context;
+
+    machine->expired = true;
+}
+
+static void loop_woken(void *context)
+{
+    struct machine *machine = context;
+
+    for (struct program *at = machine->programs; at; at = at->next)
+        program_send_signals(at);
+}
+
+static int random_hostname(char **ret, struct sm_error *err)
+{
+    uint8_t bytes[6];
+    int rc = random_bytes(bytes, sizeof bytes, err);
+
+    if (rc)
+        return rc;
+    if (asprintf(ret, "%02x%02x%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2],
+                 bytes[3], bytes[4], bytes[5]) < 0) {
+        *ret = NULL;
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    }
+    return 0;
+}
+
+static int check_hostname(const char *name, struct sm_error *err)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+    size_t length = strlen(name);
+
+    if (length == 0 || length > HOSTNAME_MAX || name[0] == '-' ||
+        strspn(name, allowed) != length)
+        return fail(err, SM_EINVAL,
+                    "host name \"%.80s\": 1 to %d letters, digits, dots and "
+                    "hyphens, not beginning with a hyphen",
+                    name, HOSTNAME_MAX);
+    return 0;
+}
+
+static int copy_config(struct machine *machine,
+                       const struct machine_paths *paths,
+                       const struct machine_config *config,
+                       struct sm_error *err)
+{
+    struct machine_config *own = &machine->config;
+    char *hostname = NULL;
+    int rc = config->hostname ? check_hostname(config->hostname, err)
+                              : random_hostname(&hostname, err);
+
+    if (rc)
+        return rc;
+    *own = *config;
+    own->hostname = hostname ? hostname : strdup(config->hostname);
+    own->kernel = config->kernel ? strdup(config->kernel) : NULL;
+    own->kernel_args = strdup(config->kernel_args ? config->kernel_args : "");
+    own->rootfs = strdup(config->rootfs);
+    machine->paths.home = strdup(paths->home);
+    machine->paths.runtime_dir = strdup(paths->runtime_dir);
+    if (!own->hostname || (config->kernel && !own->kernel) ||
+        !own->kernel_args || !own->rootfs || !machine->paths.home ||
+        !machine->paths.runtime_dir)
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    return 0;
+}
+
+int machine_new(const struct machine_paths *paths,
+                const struct machine_config *config, struct machine **ret,
+                struct sm_error *err)
+{
+    struct machine *machine = calloc(1, sizeof *machine);
+    int rc;
+
+    if (!machine)
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    machine->log_fd = -1;
+    pthread_mutex_init(&machine->lock, NULL);
+    rc = copy_config(machine, paths, config, err);
+    if (!rc)
+        rc = loop_new(&machine->loop, err);
+    if (!rc)
+        rc = loop_timer_new(machine->loop, deadline_passed, machine,
+                            &machine->deadline, err);
+    if (!rc)
+        rc = loop_timer_new(machine->loop, grace_over, machine, &machine->grace,
+                            err);
+    if (rc) {
+        machine_free(machine);
+        return rc;
+    }
+    loop_on_wake(machine->loop, loop_woken, machine);
+    *ret = machine;
+    return 0;
+}
+
+static void free_const(const char *string)
+{
+    free((void *)(uintptr_t)string);
+}
+
+void machine_free(struct machine *machine)
+{
+    if (!machine)
+        return;
+    session_close(machine->session);
+    worker_close(machine->worker);
+    if (machine->loop) {
+        loop_timer_free(machine->deadline);
+        loop_timer_free(machine->grace);
+        loop_free(machine->loop);
+    }
+    if (machine->log_fd >= 0)
+        close(machine->log_fd);
+    free_const(machine->config.hostname);
+    free_const(machine->config.kernel);
+    free_const(machine->config.kernel_args);
+    free_const(machine->config.rootfs);
+    free_const(machine->paths.home);
+    free_const(machine->paths.runtime_dir);
+    pthread_mutex_destroy(&machine->lock);
+    free(machine);
+}
+
+/* Starting ---------------------------------------------------------------- */
+
+static int open_input(const char *what, const char *folder, const char *name,
+                      int *ret, struct sm_error *err)
+{
+    AUTO_FREE char *path = NULL;
+
+    if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", name) < 0) {
+        path = NULL;
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    }
+    *ret = open(path, O_RDONLY | O_CLOEXEC);
+    if (*ret < 0)
+        return fail_os(err, "%s %s", what, path);
+    return 0;
+}
+
+/* Everything that the worker needs, opened. */
+static int open_files(struct machine *machine, int *fds, struct sm_error *err)
+{
+    const struct machine_config *config = &machine->config;
+    const char *runtime = machine->paths.runtime_dir;
+    int rc = config->kernel ? open_input("guest kernel", "", config->kernel,
+                                         &fds[WORKER_FD_KERNEL], err)
+                            : open_input("guest kernel", runtime, "vmlinux",
+                                         &fds[WORKER_FD_KERNEL], err);
+
+    if (!rc)
+        rc = open_input("guest agent", runtime, "initramfs.cpio",
+                        &fds[WORKER_FD_INITRD], err);
+    if (!rc)
+        rc = open_input("root file system", "", config->rootfs,
+                        &fds[WORKER_FD_DISK], err);
+    if (!rc)
+        rc = file_unnamed(machine->paths.home, &fds[WORKER_FD_OVERLAY], err);
+    if (!rc)
+        rc = file_in_memory("supermachine-log", &machine->log_fd, err);
+    if (!rc)
+        fds[WORKER_FD_LOG] = machine->log_fd;
+    return rc;
+}
+
+static int launch(struct machine *machine, int *fds, struct sm_error *err)
+{
+    struct worker_start start = {
+        .memory_bytes = machine->config.memory_bytes,
+        .vcpus = machine->config.vcpus,
+        .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
+    };
+    AUTO_FREE char *program = NULL;
+    struct worker *worker = NULL;
+    int ends[2];
+    int rc;
+
+    if (asprintf(&program, "%s/supermachine-vmm", machine->paths.runtime_dir) <
+        0) {
+        program = NULL;
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    }
+    /* The process starts up while the files are opened. */
+    rc = worker_open(machine->loop, program, &worker_events, machine, &worker,
+                     err);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&machine->lock);
+    machine->worker = worker;
+    pthread_mutex_unlock(&machine->lock);
+    step(machine, "worker started");
+    rc = open_files(machine, fds, err);
+    if (!rc)
+        rc = stream_pair(ends, err);
+    if (rc)
+        return rc;
+    fds[WORKER_FD_AGENT] = ends[1];
+    rc = worker_start(worker, &start, fds, err);
+    if (rc)
+        close(ends[0]);
+    else
+        rc = session_open(machine->loop, ends[0], &session_events, machine,
+                          &machine->session, err);
+    step(machine, "request sent");
+    return rc;
+}
+
+bool machine_turn(struct machine *machine, const bool *flag,
+                  uint32_t timeout_ms)
+{
+    machine->expired = false;
+    if (timeout_ms)
+        loop_timer_start(machine->deadline, timeout_ms);
+    while (!*flag && machine->state != MACHINE_STOPPED && !machine->expired)
+        loop_turn(machine->loop, -1);
+    loop_timer_stop(machine->deadline);
+    return *flag || machine->state == MACHINE_STOPPED;
+}
+
+static int await_agent(struct machine *machine, uint32_t timeout_ms,
+                       struct sm_error *err)
+{
+    machine->expired = false;
+    loop_timer_start(machine->deadline, timeout_ms);
+    while (machine->state == MACHINE_STARTING && !machine->expired)
+        loop_turn(machine->loop, -1);
+    loop_timer_stop(machine->deadline);
+    if (machine->state == MACHINE_RUNNING)
+        return 0;
+    if (machine->state == MACHINE_STARTING)
+        fail(&machine->why, SM_ETIMEOUT,
+             "the guest's agent did not answer within %u ms", timeout_ms);
+    if (err)
+        *err = machine->why;
+    return machine->why.code;
+}
+
+int machine_start(struct machine *machine, uint32_t timeout_ms,
+                  struct sm_error *err)
+{
+    int fds[WORKER_FDS] = {-1, -1, -1, -1, -1, -1};
+    struct sm_error why;
+    int rc;
+
+    if (machine->state != MACHINE_NEW)
+        return fail(err, SM_ESTATE, "the machine was started before");
+    machine->state = MACHINE_STARTING;
+    step(machine, "start called");
+    rc = launch(machine, fds, &why);
+    for (int i = 0; i < WORKER_FDS; i++)
+        if (fds[i] >= 0 && i != WORKER_FD_LOG)
+            close(fds[i]);
+    if (!rc)
+        rc = await_agent(machine, timeout_ms ? timeout_ms : 60000, &why);
+    if (rc) {
+        stop(machine, &why);
+        machine_kill(machine);
+        if (err)
+            *err = why;
+    }
+    return rc;
+}
+
+void machine_kill(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->lock);
+    if (machine->worker)
+        worker_kill(machine->worker);
+    pthread_mutex_unlock(&machine->lock);
+}
+
+/* Accounts ---------------------------------------------------------------- */
+
+int machine_log(const struct machine *machine, char **ret, struct sm_error *err)
+{
+    uint64_t size = 0;
+    uint64_t bytes;
+    char *text;
+    int rc;
+
+    if (machine->log_fd >= 0) {
+        rc = file_size(machine->log_fd, &size, err);
+        if (rc)
+            return rc;
+    }
+    bytes = min_u64(size, LOG_BYTES_MAX);
+    text = malloc(bytes + 1);
+    if (!text)
+        return fail(err, SM_ENOMEM, "log: out of memory");
+    rc = file_read_at(machine->log_fd, text, bytes, size - bytes, err);
+    if (rc) {
+        free(text);
+        return wrap(err, rc, "log");
+    }
+    text[bytes] = '\0';
+    *ret = text;
+    return 0;
+}
+
+static int compare_steps(const void *a, const void *b)
+{
+    const struct worker_step *left = a;
+    const struct worker_step *right = b;
+
+    return (left->at_ns > right->at_ns) - (left->at_ns < right->at_ns);
+}
+
+int machine_cost(const struct machine *machine, char **ret,
+                 struct sm_error *err)
+{
+    struct worker_steps steps = machine->steps;
+    struct buf text;
+
+    if (!steps.count)
+        return fail(err, SM_ESTATE, "cost: the machine was not started");
+    qsort(steps.step, steps.count, sizeof steps.step[0], compare_steps);
+    buf_init(&text, WORKER_STEPS_MAX * 96 + 64);
+    buf_print(&text, "{\"steps\":[");
+    for (unsigned i = 0; i < steps.count; i++)
+        buf_print(
+            &text, "%s{\"name\":\"%s\",\"us\":%llu}", i ? "," : "",
+            steps.step[i].name,
+            (unsigned long long)(steps.step[i].at_ns - steps.step[0].at_ns) /
+                1000);
+    buf_print(&text, "]}");
+    *ret = buf_take_string(&text);
+    if (!*ret)
+        return fail(err, SM_ENOMEM, "cost: out of memory");
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* machine.h: a machine from the library's side, and the programs in it.
+ *
+ * How it works
+ *   A machine has a loop of its own. It does not run by itself: the calls that
+ *   wait (machine_start, program_wait) turn it on the caller's thread. Two
+ *   things are watched: the worker process (worker.h) and the session with the
+ *   agent (exec/session.h). Programs that were made before the start are sent
+ *   right behind the set-up, without waiting for its answer.
+ *
+ * Threads
+ *   One at a time per machine and its programs, but machine_kill() and
+ *   program_signal(): any.
+ */
+#ifndef SM_MACHINE_MACHINE_H
+#define SM_MACHINE_MACHINE_H
+
+#include "machine/command.h"
+#include "machine/imaging.h"
+
+#include <stdbool.h>
+
+struct machine;
+struct program;
+
+enum machine_state {
+    MACHINE_NEW,      /* configured, no worker; start or free lead out      */
+    MACHINE_STARTING, /* worker exists, agent silent; answer, time-out, end */
+    MACHINE_RUNNING,  /* agent answered; kill or the guest's own end        */
+    MACHINE_STOPPED   /* no worker, reason known; only free leads out       */
+};
+
+struct machine_config {
+    uint64_t memory_bytes;
+    uint32_t vcpus;
+    const char *kernel;      /* path; NULL: ours                 */
+    const char *hostname;    /* NULL: random                     */
+    const char *kernel_args; /* NULL: none                       */
+    const char *rootfs;      /* path of the root disk's base     */
+};
+
+/* Copies all; opens nothing yet. SM_ENOMEM, SM_EINVAL (host name). */
+int machine_new(const struct machine_paths *paths,
+                const struct machine_config *config, struct machine **ret,
+                struct sm_error *err);
+/* Programs must be freed before. NULL is fine. */
+void machine_free(struct machine *machine);
+
+/* As sm_machine_start(). */
+int machine_start(struct machine *machine, uint32_t timeout_ms,
+                  struct sm_error *err);
+void machine_kill(struct machine *machine);
+/* The end of the guest kernel's log; the caller frees *ret. */
+int machine_log(const struct machine *machine, char **ret,
+                struct sm_error *err);
+/* The steps of the start as JSON; the caller frees *ret. */
+int machine_cost(const struct machine *machine, char **ret,
+                 struct sm_error *err);
+
+/* Takes (command). (fds): stdin, stdout, stderr; -1: none. Errors as
+ * sm_exec_new(). */
+int program_new(struct machine *machine, struct command *command,
+                const int fds[3], uint32_t timeout_ms, struct program **ret,
+                struct sm_error *err);
+void program_free(struct program *program);
+/* As sm_exec_wait(). */
+int program_wait(struct program *program, uint32_t timeout_ms,
+                 struct sm_exit_status *ret, struct sm_error *err);
+/* (signal) is 1 to 64. */
+void program_signal(struct program *program, uint32_t signal);
+
+#endif

@@ -1,0 +1,42 @@
+/* worker.h: the library's end of a worker process.
+ *
+ * How it works
+ *   worker_open() starts supermachine-vmm and watches its channel from a loop.
+ *   Requests go out at once; answers come as events, on the loop's thread. The
+ *   last event is `ended`, exactly once, also when the process died or spoke
+ *   nonsense. Closing the worker kills what is left of it.
+ */
+#ifndef SM_MACHINE_WORKER_H
+#define SM_MACHINE_WORKER_H
+
+#include "platform/loop.h"
+#include "proto/worker.h"
+
+struct worker;
+
+/* All may be NULL but `ended`. */
+struct worker_events {
+    void (*probed)(void *context, const struct worker_probed *probed);
+    void (*steps)(void *context, const struct worker_steps *steps);
+    /* There is no machine any more. worker_close() may be called here. */
+    void (*ended)(void *context, const struct worker_ended *ended);
+};
+
+/*
+ * Start the program (path). (events) and (context) outlive the worker.
+ * Returns 0, SM_ENOENT (not installed), SM_ENOMEM, SM_EIO.
+ */
+int worker_open(struct loop *loop, const char *path,
+                const struct worker_events *events, void *context,
+                struct worker **ret, struct sm_error *err);
+/* Kill the process if it lives, wait for it. NULL is fine. */
+void worker_close(struct worker *worker);
+
+int worker_probe(struct worker *worker, struct sm_error *err);
+/* (fds): WORKER_FDS descriptors, which stay the caller's. */
+int worker_start(struct worker *worker, const struct worker_start *start,
+                 const int *fds, struct sm_error *err);
+/* End the process at once; `ended` follows. Any thread. */
+void worker_kill(const struct worker *worker);
+
+#endif

@@ -1,0 +1,261 @@
+/* run.c: the vcpu threads: run, answer exits, run again. */
+#include "vm/inside.h"
+
+#include "base/bytes.h"
+#include "hypervisor/soundness.h"
+
+enum {
+    /* RAM that the probing loop borrows: neither boot data nor kernel. */
+    SOUNDNESS_PAGE = 0x9000
+};
+
+/* One port access after the other: a string instruction has several. */
+static void answer_pio(struct vm *vm, struct hv_exit *exit)
+{
+    for (uint32_t i = 0; i < exit->pio.count; i++) {
+        uint8_t *data = exit->pio.data + (size_t)i * exit->pio.size;
+        uint8_t value[8] = {0};
+        uint64_t read;
+
+        if (exit->pio.write) {
+            memcpy(value, data, exit->pio.size);
+            bus_write(&vm->ports, exit->pio.port, exit->pio.size,
+                      load_le64(value));
+        } else {
+            bus_read(&vm->ports, exit->pio.port, exit->pio.size, &read);
+            store_le64(value, read);
+            memcpy(data, value, exit->pio.size);
+        }
+    }
+}
+
+static void answer_mmio(struct vm *vm, struct hv_exit *exit)
+{
+    uint8_t value[8] = {0};
+    uint64_t read;
+
+    if (exit->mmio.write) {
+        memcpy(value, exit->mmio.data, exit->mmio.size);
+        bus_write(&vm->mmio, exit->mmio.at.v, exit->mmio.size,
+                  load_le64(value));
+    } else {
+        bus_read(&vm->mmio, exit->mmio.at.v, exit->mmio.size, &read);
+        store_le64(value, read);
+        memcpy(exit->mmio.data, value, exit->mmio.size);
+    }
+}
+
+static void end_by_system_event(struct vm *vm, enum hv_system_event event)
+{
+    switch (event) {
+    case HV_SYSTEM_POWER_OFF:
+        vm_end(vm, VM_END_POWER_OFF, NULL);
+        break;
+    case HV_SYSTEM_RESET:
+        vm_end(vm, VM_END_REBOOT, NULL);
+        break;
+    case HV_SYSTEM_CRASH:
+        vm_end(vm, VM_END_CRASH, NULL);
+        break;
+    }
+}
+
+static void end_by_error(struct vm *vm, uint32_t id, const struct hv_exit *exit)
+{
+    struct sm_error err;
+    char bytes[2 * HV_INSTRUCTION_MAX + 1] = "";
+
+    for (unsigned i = 0;
+         i < exit->error.instruction_bytes && i < HV_INSTRUCTION_MAX; i++) {
+        static const char digits[] = "0123456789abcdef";
+
+        bytes[2 * i] = digits[exit->error.instruction[i] >> 4];
+        bytes[2 * i + 1] = digits[exit->error.instruction[i] & 15];
+        bytes[2 * i + 2] = '\0';
+    }
+    fail(&err, SM_EGUEST,
+         "vcpu %u: the hypervisor cannot go on: %s (%llu, %#llx)%s%s", id,
+         exit->error.what, (unsigned long long)exit->error.code,
+         (unsigned long long)exit->error.detail,
+         bytes[0] ? ", instruction " : "", bytes);
+    vm_end(vm, VM_END_FAILED, &err);
+}
+
+/* Deal with one exit. False: this vcpu is finished. */
+static bool answer(struct vm *vm, uint32_t id, struct hv_exit *exit)
+{
+    switch (exit->kind) {
+    case HV_EXIT_PIO:
+        answer_pio(vm, exit);
+        return true;
+    case HV_EXIT_MMIO:
+        answer_mmio(vm, exit);
+        return true;
+    case HV_EXIT_EOI:
+        if (vm->ioapic)
+            ioapic_end_of_interrupt(vm->ioapic, exit->eoi.vector);
+        return true;
+    case HV_EXIT_MSR:
+        *exit->msr.refuse = true;
+        return true;
+    case HV_EXIT_KICKED:
+    case HV_EXIT_HALT:
+    case HV_EXIT_TIMER:
+        return true;
+    case HV_EXIT_SHUTDOWN:
+        vm_end(vm, VM_END_CRASH, NULL);
+        return false;
+    case HV_EXIT_SYSTEM:
+        end_by_system_event(vm, exit->system);
+        return false;
+    case HV_EXIT_EXCEPTION:
+    case HV_EXIT_ERROR:
+        break;
+    }
+    end_by_error(vm, id, exit);
+    return false;
+}
+
+static bool is_running(struct vm *vm)
+{
+    return __atomic_load_n(&vm->phase, __ATOMIC_ACQUIRE) == VM_RUNNING;
+}
+
+static void run(struct vm *vm, struct vm_vcpu *own)
+{
+    struct sm_error err;
+    int rc = 0;
+
+    if (own->id == 0)
+        rc = arch_vcpu_boot(own->vcpu, &vm->entry, &err);
+    while (!rc && is_running(vm)) {
+        struct hv_exit exit;
+
+        rc = hv_vcpu_run(own->vcpu, &exit, &err);
+        if (!rc && !answer(vm, own->id, &exit))
+            return;
+    }
+    if (rc) {
+        wrap(&err, rc, "vcpu %u", own->id);
+        vm_end(vm, VM_END_FAILED, &err);
+    }
+}
+
+/* Is the hypervisor worth booting a kernel on? Costs microseconds where the
+ * answer is yes. */
+static int check_soundness(struct vm *vm, struct hv_vcpu *vcpu,
+                           struct sm_error *err)
+{
+    struct hv_soundness soundness;
+    int rc;
+
+    if (vm->config.trust_hypervisor)
+        return 0;
+    rc =
+        hv_soundness_vcpu(vcpu, &vm->mem, GPA(SOUNDNESS_PAGE), &soundness, err);
+    return rc ? rc : hv_soundness_check(&soundness, err);
+}
+
+/* Make the vcpu and say so; then wait for what comes next. */
+static enum vm_phase make(struct vm *vm, struct vm_vcpu *own)
+{
+    struct hv_vcpu *vcpu = NULL;
+    struct sm_error err;
+    int rc = hv_vcpu_new(vm->hv, own->id, &vcpu, &err);
+    enum vm_phase phase;
+
+    if (!rc && own->id == 0)
+        rc = check_soundness(vm, vcpu, &err);
+    pthread_mutex_lock(&vm->lock);
+    own->vcpu = vcpu;
+    if (rc && !vm->make_rc) {
+        vm->make_rc = rc;
+        vm->make_err = err;
+    }
+    vm->made++;
+    pthread_cond_broadcast(&vm->changed);
+    while (vm->phase == VM_MAKING)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    phase = vm->phase;
+    pthread_mutex_unlock(&vm->lock);
+    return phase;
+}
+
+static void *vcpu_main(void *argument)
+{
+    struct vm_vcpu *own = argument;
+    struct vm *vm = own->vm;
+    struct hv_vcpu *vcpu;
+
+    if (make(vm, own) == VM_RUNNING)
+        run(vm, own);
+    /* A kick under way holds the lock, so it never meets a freed vcpu. */
+    pthread_mutex_lock(&vm->lock);
+    vcpu = own->vcpu;
+    own->vcpu = NULL;
+    pthread_mutex_unlock(&vm->lock);
+    hv_vcpu_free(vcpu);
+    return NULL;
+}
+
+int vm_vcpus_start(struct vm *vm, struct sm_error *err)
+{
+    for (uint32_t id = 0; id < vm->arch.vcpus; id++) {
+        struct vm_vcpu *own = &vm->vcpu[id];
+        int status;
+
+        own->vm = vm;
+        own->id = id;
+        status = pthread_create(&own->thread, NULL, vcpu_main, own);
+        if (status)
+            return fail_errno(err, status, "thread for vcpu %u", id);
+        own->has_thread = true;
+    }
+    return 0;
+}
+
+int vm_vcpus_made(struct vm *vm, struct sm_error *err)
+{
+    int rc;
+
+    pthread_mutex_lock(&vm->lock);
+    while (vm->made < vm->arch.vcpus)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    rc = vm->make_rc;
+    if (rc && err)
+        *err = vm->make_err;
+    pthread_mutex_unlock(&vm->lock);
+    return rc;
+}
+
+static void set_phase(struct vm *vm, enum vm_phase phase)
+{
+    __atomic_store_n(&vm->phase, phase, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&vm->changed);
+}
+
+void vm_vcpus_go(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    set_phase(vm, VM_RUNNING);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_vcpus_stop(struct vm *vm)
+{
+    struct hv_vcpu *kicked[ARCH_VCPUS_MAX];
+    unsigned count = 0;
+
+    pthread_mutex_lock(&vm->lock);
+    set_phase(vm, VM_STOPPING);
+    for (uint32_t id = 0; id < vm->arch.vcpus; id++)
+        if (vm->vcpu[id].vcpu)
+            kicked[count++] = vm->vcpu[id].vcpu;
+    hv_vcpu_kick(kicked, count);
+    pthread_mutex_unlock(&vm->lock);
+    for (uint32_t id = 0; id < vm->arch.vcpus; id++) {
+        if (vm->vcpu[id].has_thread)
+            pthread_join(vm->vcpu[id].thread, NULL);
+        vm->vcpu[id].has_thread = false;
+    }
+}

@@ -1,0 +1,173 @@
+/* vm.c: a machine from its parts, and its end; see vm.h. */
+#include "vm/inside.h"
+
+#include "base/own.h"
+#include "platform/random.h"
+
+static void step(struct vm *vm, const char *what)
+{
+    vm->config.events->step(vm->config.context, what);
+}
+
+void vm_end(struct vm *vm, enum vm_end_kind kind, const struct sm_error *error)
+{
+    bool first;
+
+    pthread_mutex_lock(&vm->lock);
+    first = !vm->ended;
+    if (first) {
+        vm->ended = true;
+        vm->end = (struct vm_end){.kind = kind};
+        if (error)
+            vm->end.error = *error;
+    }
+    pthread_mutex_unlock(&vm->lock);
+    if (first)
+        loop_wake(vm->config.loop);
+}
+
+/* On the loop's thread: tell the end, once. */
+static void woken(void *context)
+{
+    struct vm *vm = context;
+    bool tell;
+
+    pthread_mutex_lock(&vm->lock);
+    tell = vm->ended && !vm->end_told;
+    pthread_mutex_unlock(&vm->lock);
+    if (!tell)
+        return;
+    vm->end_told = true;
+    vm->config.events->ended(vm->config.context, &vm->end);
+}
+
+static int make_memory(struct vm *vm, const struct arch_layout *layout,
+                       struct sm_error *err)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < layout->ram_count && !rc; i++)
+        rc = gmem_add(&vm->mem, layout->ram[i].at, layout->ram[i].bytes, err);
+    return rc;
+}
+
+/* Memory, then the machine around it: in the order that hv.h asks for. */
+static int make_machine(struct vm *vm, struct sm_error *err)
+{
+    struct arch_layout layout;
+    struct hv_vm_config config = {.device_fd = vm->config.hv_device_fd,
+                                  .vcpus = vm->arch.vcpus};
+    int rc = arch_layout(&vm->arch, &layout, err);
+
+    if (!rc)
+        rc = make_memory(vm, &layout, err);
+    if (rc)
+        return rc;
+    config.gpa_bits = layout.gpa_bits;
+    rc = hv_vm_new(vm->config.hv, &config, &vm->hv, err);
+    if (!rc)
+        rc = hv_vm_map_memory(vm->hv, &vm->mem, err);
+    if (!rc)
+        rc = arch_vm_setup(vm->hv, &vm->arch, err);
+    if (!rc)
+        step(vm, "machine made");
+    return rc;
+}
+
+static int load_kernel(struct vm *vm, struct sm_error *err)
+{
+    uint8_t seed[ARCH_SEED_BYTES];
+    struct arch_boot_config config = {.machine = &vm->arch,
+                                      .memory = &vm->mem,
+                                      .kernel_fd = vm->config.kernel_fd,
+                                      .initrd_fd = vm->config.initrd_fd,
+                                      .cmdline = vm->config.cmdline,
+                                      .seed = seed};
+    int rc = random_bytes(seed, sizeof seed, err);
+
+    if (!rc)
+        rc = arch_boot(&config, &vm->entry, err);
+    if (!rc)
+        step(vm, "kernel loaded");
+    return rc;
+}
+
+/* vcpus are made by their threads while this one makes the devices and loads
+ * the kernel. */
+static int build(struct vm *vm, struct sm_error *err)
+{
+    int rc = make_machine(vm, err);
+
+    if (!rc)
+        rc = vm_vcpus_start(vm, err);
+    if (!rc)
+        rc = vm_devices_new(vm, err);
+    if (!rc)
+        step(vm, "devices made");
+    if (!rc)
+        rc = load_kernel(vm, err);
+    if (!rc)
+        rc = vm_vcpus_made(vm, err);
+    if (!rc)
+        rc = vm_devices_wire(vm, err);
+    return rc;
+}
+
+int vm_new(const struct vm_config *config, struct vm **ret,
+           struct sm_error *err)
+{
+    struct vm *vm = calloc(1, sizeof *vm);
+    int rc;
+
+    if (!vm) {
+        block_free(config->disk);
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    }
+    vm->config = *config;
+    vm->arch = (struct arch_config){
+        .memory_bytes = config->memory_bytes,
+        .vcpus = config->vcpus,
+        .virtio_slots = VM_SLOTS,
+        .serial = true,
+    };
+    gmem_init(&vm->mem);
+    pthread_mutex_init(&vm->lock, NULL);
+    pthread_cond_init(&vm->changed, NULL);
+    loop_on_wake(config->loop, woken, vm);
+    rc = build(vm, err);
+    if (rc) {
+        /* What the hypervisor is says more than what it broke. */
+        if (vm->make_rc && err)
+            *err = vm->make_err;
+        rc = vm->make_rc ? vm->make_rc : rc;
+        vm_free(vm);
+        return rc;
+    }
+    *ret = vm;
+    return 0;
+}
+
+void vm_run(struct vm *vm)
+{
+    vm_vcpus_go(vm);
+    step(vm, "vcpus running");
+}
+
+void vm_free(struct vm *vm)
+{
+    if (!vm)
+        return;
+    loop_on_wake(vm->config.loop, NULL, NULL);
+    vm_vcpus_stop(vm);
+    vm_devices_free(vm);
+    hv_vm_free(vm->hv);
+    gmem_done(&vm->mem);
+    pthread_cond_destroy(&vm->changed);
+    pthread_mutex_destroy(&vm->lock);
+    free(vm);
+}
+
+int vm_connect(struct vm *vm, uint32_t guest_port, int fd, struct sm_error *err)
+{
+    return vsock_connect(vm->vsock, guest_port, fd, NULL, err);
+}

@@ -1,0 +1,103 @@
+/* vm.h: one machine: memory, vcpus and devices put together, and running.
+ *
+ * How it works
+ *   vm_new() builds everything and loads the kernel; vm_run() lets the vcpus
+ *   go. Each vcpu has a thread (run.c) that does nothing but run it and answer
+ *   its exits through the buses. Devices are served by two loops: the disk by
+ *   a thread of its own, because a disk may block; everything else by the
+ *   caller's loop, on which vm_new() was called.
+ *
+ *       vcpu threads          wires (irqfd, ioeventfd)         loops
+ *       exit -> bus -> register    notifier -> virtio_device_notify()
+ *               interrupt <- IOAPIC route <- notifier <- device
+ *
+ *   It sees no image, no agent and no file name: all it gets is descriptors,
+ *   a disk and callbacks.
+ *
+ * Threads
+ *   All calls on the loop's thread. The machine ends in one place: whatever
+ *   happens first (guest's power-off, panic, a crash, an error of the host)
+ *   is reported by `ended`, once, on the loop's thread; vcpus stop by then or
+ *   soon after, and vm_free() waits for them.
+ */
+#ifndef SM_VM_VM_H
+#define SM_VM_VM_H
+
+#include "base/log.h"
+#include "block/block.h"
+#include "hypervisor/hv.h"
+#include "platform/loop.h"
+
+struct vm;
+
+enum vm_end_kind {
+    VM_END_POWER_OFF,
+    VM_END_REBOOT,
+    VM_END_PANIC,
+    VM_END_CRASH, /* triple fault, crash load */
+    VM_END_FAILED /* the host's side: see error */
+};
+
+struct vm_end {
+    enum vm_end_kind kind;
+    struct sm_error error;
+};
+
+struct vm_events {
+    /* A program in the guest connects to (host_port); a stream socket for the
+     * other end, the machine's from now on, or -1 to refuse. Loop thread; must
+     * not call back. */
+    int (*connect)(void *context, uint32_t host_port, uint32_t guest_port);
+    /* The guest kernel's console wrote; any thread, must not block. */
+    void (*console)(void *context, const uint8_t *bytes, size_t count);
+    /* (what) was just done; during vm_new() and vm_run(). */
+    void (*step)(void *context, const char *what);
+    /* The machine ended. vm_free() must not be called from here. */
+    void (*ended)(void *context, const struct vm_end *end);
+};
+
+struct vm_config {
+    const struct hv_ops *hv;
+    int hv_device_fd;      /* as hv_vm_config.device_fd */
+    uint64_t memory_bytes; /* as arch_config            */
+    uint32_t vcpus;
+    int kernel_fd; /* borrowed during vm_new() */
+    int initrd_fd; /* the same; -1: none       */
+    const char *cmdline;
+    struct block *disk; /* the root disk; NULL: empty slot */
+    struct loop *loop;
+    const struct vm_events *events; /* outlive the machine; all entries given */
+    void *context;
+    struct log_sink log;
+    bool trust_hypervisor; /* do not measure whether it is sound */
+};
+
+enum {
+    VM_GUEST_CID = 3, /* of the vsock device; the host is 2        */
+    VM_SLOT_DISK = 0, /* virtio-mmio slots; part of snapshots      */
+    VM_SLOT_VSOCK = 1,
+    VM_SLOT_RNG = 2,
+    VM_SLOT_BALLOON = 3,
+    VM_SLOTS = 4
+};
+
+/*
+ * Build the machine. config->disk is the machine's from now on, also when this
+ * fails.
+ * Returns 0, or SM_ENOHV, SM_EACCES (hypervisor), SM_EINVAL (memory, vcpus,
+ * command line), SM_EIMAGE (not a kernel), SM_ENOSPC (memory too small for
+ * kernel and initrd), SM_ENOMEM, SM_EIO.
+ */
+int vm_new(const struct vm_config *config, struct vm **ret,
+           struct sm_error *err);
+/* Let the vcpus run. Once. */
+void vm_run(struct vm *vm);
+/* Stop the vcpus and free all. NULL is fine. */
+void vm_free(struct vm *vm);
+
+/* Connect to (guest_port) in the guest; (fd), a stream socket, is the
+ * machine's in any case. SM_ELIMIT, SM_ENOMEM, SM_EINVAL. */
+int vm_connect(struct vm *vm, uint32_t guest_port, int fd,
+               struct sm_error *err);
+
+#endif

@@ -1,0 +1,316 @@
+/* main.c: supermachine-vmm, the process that is one machine.
+ *
+ * How it works
+ *   Started by the library with one end of a channel as descriptor 3
+ *   (proto/worker.h). It gets one request; everything that it needs comes as
+ *   open descriptors. It says why it ended and exits. When the channel closes,
+ *   nobody is left to run for: it exits at once.
+ */
+#include "base/bytes.h"
+#include "base/own.h"
+#include "block/overlay.h"
+#include "block/raw.h"
+#include "hypervisor/soundness.h"
+#include "platform/channel.h"
+#include "platform/clock.h"
+#include "platform/process.h"
+#include "proto/agent.h"
+#include "proto/worker.h"
+#include "vm/vm.h"
+#include "worker/console.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+enum { CHANNEL_FD = PROCESS_FD_FIRST };
+
+/* No console unless asked for: every character is an exit. Panics are shown
+ * all the same, because they raise the level. */
+static const char kernel_cmdline[] =
+    "console=ttyS0 quiet loglevel=4 panic=-1 random.trust_cpu=on "
+    "reboot=acpi 8250.nr_uarts=1";
+
+struct worker {
+    struct loop *loop;
+    struct loop_watch *watch;
+    struct vm *vm;
+    int agent_fd; /* for the agent's first connection; then -1 */
+    struct console console;
+    struct worker_steps steps;
+    bool done;
+    uint8_t in[CHANNEL_BYTES_MAX];
+};
+
+static void tell(struct buf *message)
+{
+    /* If the library is gone, the channel's end will say so. */
+    if (!message->failed)
+        channel_send(CHANNEL_FD, message->data, message->size, NULL, 0, NULL);
+    buf_done(message);
+}
+
+static void finish(struct worker *worker, enum worker_end end,
+                   const struct sm_error *error)
+{
+    struct worker_ended ended = {.end = end};
+    struct buf message;
+
+    if (worker->done)
+        return;
+    worker->done = true;
+    if (error)
+        ended.error = *error;
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_ended(&message, &ended);
+    tell(&message);
+    loop_stop(worker->loop);
+}
+
+/* What the machine reports ------------------------------------------------ */
+
+static void add_step(void *context, const char *what)
+{
+    struct worker *worker = context;
+
+    worker_step_add(&worker->steps, what, clock_monotonic_ns());
+}
+
+/* The agent connects once, to its own port; nobody else is expected. */
+static int connected(void *context, uint32_t host_port, uint32_t guest_port)
+{
+    struct worker *worker = context;
+    struct buf message;
+
+    (void)guest_port;
+    if (host_port != AGENT_PORT || worker->agent_fd < 0)
+        return -1;
+    add_step(worker, "agent connected");
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_steps(&message, &worker->steps);
+    tell(&message);
+    return own_take_fd(&worker->agent_fd);
+}
+
+static void console_output(void *context, const uint8_t *bytes, size_t count)
+{
+    struct worker *worker = context;
+
+    console_write(&worker->console, bytes, count);
+}
+
+static void machine_ended(void *context, const struct vm_end *end)
+{
+    static const enum worker_end kinds[] = {
+        [VM_END_POWER_OFF] = WORKER_END_POWER_OFF,
+        [VM_END_REBOOT] = WORKER_END_REBOOT,
+        [VM_END_PANIC] = WORKER_END_PANIC,
+        [VM_END_CRASH] = WORKER_END_CRASH,
+        [VM_END_FAILED] = WORKER_END_FAILED,
+    };
+
+    finish(context, kinds[end->kind], &end->error);
+}
+
+static const struct vm_events vm_events = {
+    .connect = connected,
+    .console = console_output,
+    .step = add_step,
+    .ended = machine_ended,
+};
+
+/* Lines of the devices go where the guest's kernel writes. */
+static void log_to_console(void *context, enum log_level level,
+                           const char *text)
+{
+    struct worker *worker = context;
+    char line[512];
+    int length = snprintf(line, sizeof line, "supermachine: %s\n", text);
+
+    (void)level;
+    if (length > 0)
+        console_write(&worker->console, (const uint8_t *)line,
+                      min_u64((uint64_t)length, sizeof line - 1));
+}
+
+/* Requests ---------------------------------------------------------------- */
+
+static enum worker_verdict verdict_of(int rc, bool sound)
+{
+    if (!rc)
+        return sound ? WORKER_SOUND : WORKER_INTERPRETED;
+    if (rc == SM_EACCES)
+        return WORKER_NOT_PERMITTED;
+    return rc == SM_ENOHV ? WORKER_MISSING : WORKER_UNUSABLE;
+}
+
+static void probe(struct worker *worker)
+{
+    const struct hv_ops *hv = hv_host();
+    struct hv_soundness soundness = {0};
+    struct sm_error err = {0};
+    struct hv_caps caps;
+    struct worker_probed probed = {.hypervisor = (char *)(uintptr_t)hv->name};
+    struct buf message;
+    int rc = hv_probe(hv, -1, &caps, &err);
+
+    if (!rc)
+        rc = hv_soundness(hv, -1, &soundness, &err);
+    probed.verdict = verdict_of(rc, soundness.sound);
+    probed.loop_ns = soundness.ns;
+    if (!rc)
+        hv_soundness_check(&soundness, &err);
+    probed.detail = err.message;
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_probed(&message, &probed);
+    tell(&message);
+    loop_stop(worker->loop);
+}
+
+/* The root disk: the image's file, immutable, under the machine's own. Owns
+ * the two descriptors that it uses. */
+static int open_disk(int *base_fd, int *overlay_fd, struct block **ret,
+                     struct sm_error *err)
+{
+    struct block *base = NULL;
+    int rc = raw_open(*base_fd, true, NULL, &base, err);
+
+    if (rc)
+        return wrap(err, rc, "root disk");
+    own_take_fd(base_fd);
+    rc = overlay_create(*overlay_fd, base, base->bytes, ret, err);
+    if (rc) {
+        block_free(base);
+        return wrap(err, rc, "root disk: overlay");
+    }
+    own_take_fd(overlay_fd);
+    return 0;
+}
+
+static int make_machine(struct worker *worker, const struct worker_start *start,
+                        int *fds, struct sm_error *err)
+{
+    AUTO_FREE char *cmdline = NULL;
+    struct vm_config config = {
+        .hv = hv_host(),
+        .hv_device_fd = -1,
+        .memory_bytes = start->memory_bytes,
+        .vcpus = start->vcpus,
+        .kernel_fd = fds[WORKER_FD_KERNEL],
+        .initrd_fd = fds[WORKER_FD_INITRD],
+        .loop = worker->loop,
+        .events = &vm_events,
+        .context = worker,
+        .log = {.line = log_to_console, .context = worker},
+    };
+    int rc = open_disk(&fds[WORKER_FD_DISK], &fds[WORKER_FD_OVERLAY],
+                       &config.disk, err);
+
+    if (rc)
+        return rc;
+    if (asprintf(&cmdline, "%s %s", kernel_cmdline, start->kernel_args) < 0) {
+        cmdline = NULL;
+        block_free(config.disk);
+        return fail(err, SM_ENOMEM, "out of memory");
+    }
+    config.cmdline = cmdline;
+    console_init(&worker->console, own_take_fd(&fds[WORKER_FD_LOG]));
+    worker->agent_fd = own_take_fd(&fds[WORKER_FD_AGENT]);
+    rc = vm_new(&config, &worker->vm, err);
+    if (!rc)
+        vm_run(worker->vm);
+    return rc;
+}
+
+static int take_start(struct worker *worker, struct wire_reader *from,
+                      struct channel_message *message, struct sm_error *err)
+{
+    struct worker_start start = {0};
+    int rc;
+
+    add_step(worker, "request received");
+    if (worker->vm)
+        return fail(err, SM_ESTATE, "the machine has started already");
+    if (message->fd_count != WORKER_FDS)
+        return fail(err, SM_EPROTO, "%u descriptors, expected %d",
+                    message->fd_count, WORKER_FDS);
+    rc = worker_get_start(from, &start, err);
+    if (!rc)
+        rc = make_machine(worker, &start, message->fds, err);
+    worker_start_done(&start);
+    return rc;
+}
+
+static int take_message(struct worker *worker, struct channel_message *message,
+                        struct sm_error *err)
+{
+    struct wire_reader from;
+    enum worker_type type;
+    int rc;
+
+    wire_read(&from, worker->in, message->count);
+    rc = worker_get_type(&from, &type, err);
+    if (rc)
+        return rc;
+    switch (type) {
+    case WORKER_PROBE:
+        probe(worker);
+        return 0;
+    case WORKER_START:
+        return take_start(worker, &from, message, err);
+    case WORKER_STOP:
+        finish(worker, WORKER_END_STOPPED, NULL);
+        return 0;
+    case WORKER_PROBED:
+    case WORKER_STEPS:
+    case WORKER_ENDED:
+        break;
+    }
+    return fail(err, SM_EPROTO, "unexpected message %d", (int)type);
+}
+
+static void readable(void *context, unsigned events)
+{
+    struct worker *worker = context;
+    struct channel_message message;
+    struct sm_error err = {0};
+    int rc = channel_receive(CHANNEL_FD, worker->in, &message, &err);
+
+    (void)events;
+    if (rc == SM_ECLOSED || rc == SM_EIO)
+        _exit(0);
+    if (!rc)
+        rc = take_message(worker, &message, &err);
+    channel_message_done(&message);
+    if (rc)
+        finish(worker, WORKER_END_FAILED, &err);
+}
+
+int main(void)
+{
+    static struct worker worker = {.agent_fd = -1};
+    struct sm_error err;
+    int rc;
+
+    add_step(&worker, "worker main");
+    process_begin();
+    signal(SIGPIPE, SIG_IGN);
+    /* Ctrl-C at the caller's terminal is the caller's business. */
+    setsid();
+    console_init(&worker.console, -1);
+    rc = loop_new(&worker.loop, &err);
+    if (!rc)
+        rc = loop_watch(worker.loop, CHANNEL_FD, LOOP_READ, readable, &worker,
+                        &worker.watch, &err);
+    if (rc) {
+        fprintf(stderr,
+                "supermachine-vmm: %s: this program is started by "
+                "supermachine, not by hand\n",
+                err.message);
+        return 1;
+    }
+    loop_run(worker.loop);
+    vm_free(worker.vm);
+    loop_unwatch(worker.watch);
+    loop_free(worker.loop);
+    return 0;
+}
