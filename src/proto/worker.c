@@ -140,6 +140,8 @@ static void get_text(struct wire_reader *from, char *to, size_t capacity)
 int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
                      struct sm_error *err)
 {
+    /* So that a name goes into JSON as it is. */
+    static const char step_letters[] = "abcdefghijklmnopqrstuvwxyz ";
     uint32_t count = wire_u32(from);
 
     *ret = (struct worker_steps){0};
@@ -151,6 +153,8 @@ int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
 
         get_text(from, step->name, sizeof step->name);
         step->at_ns = wire_u64(from);
+        if (strspn(step->name, step_letters) != strlen(step->name))
+            return fail(err, SM_EPROTO, "worker: malformed name of a step");
     }
     return finish(from, "steps", err);
 }

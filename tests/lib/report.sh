@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # report.sh: counting tests; sourced by the scripts that run some.
 #
 # Every test ends in one line: "ok NAME", "not ok NAME" or "skip NAME # why".

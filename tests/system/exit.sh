@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# exit.sh: what a command's end becomes: its status, or why there is none.
+. tests/system/lib.sh
+make_image
+
+expect exit/zero 0 '' run_in -- true
+expect exit/own_status 7 '' run_in -- sh -c 'exit 7'
+expect exit/not_found 127 'no-such-command' run_in -- no-such-command
+expect exit/not_found_path 127 '' run_in -- /no/such/path
+expect exit/not_executable 126 '/etc/passwd' run_in -- /etc/passwd
+expect exit/folder 126 '' run_in -- /etc
+# shellcheck disable=SC2016  # the guest's shell expands it
+expect exit/killed 137 '' run_in -- sh -c 'kill -9 $$'
+# shellcheck disable=SC2016
+expect exit/terminated 143 '' run_in -- sh -c 'kill -TERM $$'
+expect exit/ours 125 'no such layout|not found|No such file' \
+    supermachine run "oci:$scratch/nowhere" true
+expect exit/image_command 0 '' run_in --
+# shellcheck disable=SC2016
+expect exit/env 0 '^one=1 two=two$' run_in --env one=1 -e two=two -- \
+    sh -c 'echo one=$one two=$two'
+expect exit/workdir 0 '^/made/here$' run_in --workdir /made/here -- pwd
+expect exit/user_name 0 '^uid=1000\(demo\)' run_in --user demo -- id
+expect exit/user_number 0 '^uid=1234 gid=4321' run_in --user 1234:4321 -- id
+expect exit/user_unknown 125 'nobody-here' run_in --user nobody-here -- id
+expect exit/entrypoint 0 '^hello$' run_in --entrypoint /bin/echo -- hello
+expect exit/hostname 0 '^named$' run_in --hostname named -- hostname
+expect exit/orphans 0 '^0$' run_in -- \
+    sh -c '(sleep 0.2 & ) ; sleep 1; ps -o stat | grep -c "^Z" | cat'
+expect exit/power_off 125 'powered off' run_in -- poweroff -f
+expect exit/reboot 125 'restart' run_in -- reboot -f
+expect exit/panic 125 'panicked.*sysrq' run_in -- \
+    sh -c 'echo c > /proc/sysrq-trigger'
+check_clean exit/nothing_left
+report_total >/dev/null

@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# lib.sh: what the tests of the whole program share; sourced.
+#
+# They run where /dev/kvm is sound, as root, from the top of the tree, with
+# build/stage in place. Everything that they write is below $scratch.
+
+# shellcheck source=tests/lib/report.sh
+. tests/lib/report.sh
+
+stage=$PWD/build/stage
+export PATH=$stage/bin:$PATH
+scratch=$(mktemp -d /tmp/supermachine-test.XXXXXX)
+export SUPERMACHINE_HOME=$scratch/home
+image=$scratch/image
+trap 'rm -rf "$scratch"' EXIT
+
+# Make the demo image once.
+make_image() {
+    [ -d "$image" ] || tools/make-demo-image "$image" >/dev/null
+}
+
+# run_in [OPTION...] -- COMMAND...: a command in the demo image.
+run_in() {
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    timeout 120 supermachine run "${options[@]}" "oci:$image" "$@"
+}
+
+# expect NAME STATUS PATTERN COMMAND...: runs COMMAND with no input; passes if
+# it exits with STATUS and PATTERN (a regular expression, "" for none) matches
+# what it printed on either stream.
+expect() {
+    local name=$1 status=$2 pattern=$3 out got
+    shift 3
+    out=$("$@" 2>&1 </dev/null)
+    got=$?
+    if [ "$got" -ne "$status" ]; then
+        printf '    status %s, expected %s; printed: %s\n' \
+            "$got" "$status" "$out"
+        not_ok "$name"
+    elif [ -n "$pattern" ] && ! grep -qE -- "$pattern" <<<"$out"; then
+        printf '    printed: %s\n    expected: %s\n' "$out" "$pattern"
+        not_ok "$name"
+    else
+        ok "$name"
+    fi
+}
+
+# Processes of ours that are still there.
+our_processes() {
+    pgrep -x 'supermachine|supermachine-vm|supermachine-im' || true
+}
+
+# Wait until none of our processes is left, at most 10 s each; an event, not a
+# poll: tail waits for the end of the process.
+await_gone() {
+    local pid
+    for pid in $(our_processes); do
+        timeout 10 tail --pid="$pid" -f /dev/null || return 1
+    done
+    [ -z "$(our_processes)" ]
+}
+
+# What a run may leave: images. Everything else is listed here.
+leftovers() {
+    our_processes
+    find /tmp /dev/shm /var/tmp -newer "$scratch/.began" -type s 2>/dev/null
+    find /dev/shm -mindepth 1 -newer "$scratch/.began" 2>/dev/null
+    [ ! -d "$SUPERMACHINE_HOME" ] ||
+        find "$SUPERMACHINE_HOME" -name '*tmp*' -o -name '.unnamed*' \
+            -o -name '*.new' -o -type s
+}
+
+touch "$scratch/.began"
+
+# check_clean NAME: nothing but images is left.
+check_clean() {
+    local left
+    if ! await_gone; then
+        printf '    processes: %s\n' "$(our_processes)"
+        not_ok "$1"
+        return
+    fi
+    left=$(leftovers)
+    if [ -n "$left" ]; then
+        printf '    left: %s\n' "$left"
+        not_ok "$1"
+    else
+        ok "$1"
+    fi
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# smp.sh: several processors are there, and all of them work; what a worker
+# costs.
+. tests/system/lib.sh
+make_image
+
+expect smp/nproc 0 '^4$' run_in --cpus 4 -- nproc
+
+# Four busy loops; then each processor's time in user mode, in ticks of 10 ms.
+# shellcheck disable=SC2016  # the guest expands it
+ticks=$(run_in --cpus 4 -- sh -c '
+    for i in 1 2 3 4; do
+        (n=0; while [ $n -lt 60000 ]; do n=$((n + 1)); done) &
+    done
+    wait
+    grep "^cpu[0-9]" /proc/stat | while read -r name user rest; do
+        echo "$user"
+    done' </dev/null | sort -n | head -1)
+if [ "${ticks:-0}" -ge 5 ]; then
+    ok "smp/all_work (at least $ticks ticks each)"
+else
+    printf '    the idlest processor had %s ticks\n' "$ticks"
+    not_ok smp/all_work
+fi
+
+# The worker's memory, but for the guest's: every mapping below 64 MiB.
+(run_in --memory 512m -- sleep 20 </dev/null >/dev/null 2>&1; true) &
+runner=$!
+worker=
+for _ in $(seq 100); do
+    worker=$(pgrep -x supermachine-vm) && break
+    read -rt 0.1 <> <(:) || true
+done
+# Its agent has answered once the kernel's log is quiet: the guest's memory is
+# touched by then.
+read -rt 8 <> <(:) || true
+kib=$(awk '/^[0-9a-f]+-[0-9a-f]+ / { split($1, r, "-")
+        big = strtonum("0x" r[2]) - strtonum("0x" r[1]) >= 67108864 }
+    /^Rss:/ && !big { sum += $2 } END { print sum + 0 }' \
+    "/proc/$worker/smaps")
+if [ "$kib" -gt 0 ] && [ "$kib" -le 5120 ]; then
+    ok "worker/memory ($kib KiB beside the guest's, at most 5120)"
+else
+    printf '    %s KiB\n' "$kib"
+    not_ok worker/memory
+fi
+pkill -x supermachine
+wait "$runner"
+check_clean smp/nothing_left
+report_total >/dev/null
