@@ -26,15 +26,22 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CGROUPS "/sys/fs/cgroup"
-#define LIVE_FOLDER BED_RUN_FOLDER "/live"
+#define CGROUPS      "/sys/fs/cgroup"
+#define LIVE_FOLDER  BED_RUN_FOLDER "/live"
 #define FRESH_FOLDER BED_RUN_FOLDER "/fresh"
 
 extern char **environ;
 
+/* free -> running: a request came
+ * running -> ended: the process was reaped; its pipes may still hold bytes
+ * ended -> free: these are on their way, and EXIT behind them */
+enum session_state { FREE, RUNNING, ENDED };
+
 struct session {
-    pid_t pid; /* 0: free */
-    unsigned serial;
+    enum session_state state;
+    pid_t pid;       /* running: also the number of its process group */
+    unsigned serial; /* its cgroup is command-<serial> */
+    uint32_t status; /* ended */
     struct mux_stream streams[MUX_STREAMS];
 };
 
@@ -84,8 +91,7 @@ static char **take_strings(char **at, char *end, size_t number)
     return list;
 }
 
-static bool parse_request(struct request *request, char *payload,
-                          size_t length)
+static bool parse_request(struct request *request, char *payload, size_t length)
 {
     struct bed_request head;
     char *at = payload + sizeof(head), *end = payload + length;
@@ -196,6 +202,15 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Programs take it that a folder which the environment names is there. */
+static void make_named_folder(const char *variable)
+{
+    const char *path = getenv(variable);
+
+    if (path != NULL)
+        bed_make_folders(path);
+}
+
 static _Noreturn void become_command(const struct agent *agent,
                                      const struct request *request,
                                      unsigned serial, const int ends[3])
@@ -211,8 +226,8 @@ static _Noreturn void become_command(const struct agent *agent,
     make_namespace(agent, request);
     reset_signals();
     environ = request->environment;
-    if (getenv("TMPDIR") != NULL)
-        bed_make_folders(getenv("TMPDIR"));
+    make_named_folder("TMPDIR");
+    make_named_folder("XDG_RUNTIME_DIR");
     if (chdir(request->folder) < 0) {
         complain(request->folder);
         _exit(BED_FAILED);
@@ -247,7 +262,7 @@ static void open_session(struct agent *agent, unsigned number, char *payload,
                          size_t length)
 {
     struct session *session = &agent->sessions[number];
-    struct request request = { 0 };
+    struct request request = {0};
     int ours[3], theirs[3];
     char cgroup[128];
 
@@ -269,21 +284,27 @@ static void open_session(struct agent *agent, unsigned number, char *payload,
     free(request.live);
     free(request.arguments);
     free(request.environment);
+    session->state = RUNNING;
     if (session->pid < 0) {
-        session->pid = 0;
         for (int i = 0; i < 3; i++)
             stream_close(&session->streams[i]);
-        send_exit(agent, number, BED_FAILED);
+        session->status = BED_FAILED;
+        session->state = ENDED;
     }
 }
 
+/* Ends all processes of the command and forgets what they wrote. */
 static void kill_session(struct session *session)
 {
     char path[128];
 
+    if (session->state == FREE)
+        return;
     snprintf(path, sizeof(path), CGROUPS "/command-%u/cgroup.kill",
              session->serial);
     write_file(path, "1");
+    if (session->state == RUNNING)
+        kill(-session->pid, SIGKILL);
     for (int i = 0; i < MUX_STREAMS; i++)
         stream_close(&session->streams[i]);
 }
@@ -327,19 +348,19 @@ static void session_ended(struct agent *agent, struct session *session,
     stream_close(&session->streams[0]);
     for (int i = 1; i < MUX_STREAMS; i++)
         stream_finish(&session->streams[i], &agent->mux);
-    session->pid = -1;
-    session->serial = WIFSIGNALED(status) ? 128u + (unsigned)WTERMSIG(status)
-                                          : (unsigned)WEXITSTATUS(status);
+    session->state = ENDED;
+    session->status = WIFSIGNALED(status) ? 128u + (uint32_t)WTERMSIG(status)
+                                          : (uint32_t)WEXITSTATUS(status);
     sweep_cgroups();
 }
 
 static void finish_session(struct agent *agent, struct session *session)
 {
-    if (session->pid != -1 || session->streams[1].fd >= 0 ||
+    if (session->state != ENDED || session->streams[1].fd >= 0 ||
         session->streams[2].fd >= 0)
         return;
-    send_exit(agent, (unsigned)(session - agent->sessions), session->serial);
-    session->pid = 0;
+    send_exit(agent, (unsigned)(session - agent->sessions), session->status);
+    session->state = FREE;
 }
 
 static void reap(struct agent *agent)
@@ -351,8 +372,10 @@ static void reap(struct agent *agent)
     (void)!read(agent->signal_fd, &info, sizeof(info));
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (int i = 0; i < MUX_SESSIONS; i++) {
-            if (agent->sessions[i].pid == pid)
-                session_ended(agent, &agent->sessions[i], status);
+            struct session *session = &agent->sessions[i];
+
+            if (session->state == RUNNING && session->pid == pid)
+                session_ended(agent, session, status);
         }
     }
 }
@@ -391,7 +414,7 @@ static void take_signal(struct session *session, const uint8_t *payload,
 {
     uint32_t number;
 
-    if (length != sizeof(number) || session->pid <= 0)
+    if (length != sizeof(number) || session->state != RUNNING)
         return;
     memcpy(&number, payload, sizeof(number));
     kill(-session->pid, (int)number);
@@ -412,7 +435,7 @@ static void take_frame(void *context, const struct mux_header *header,
 
     switch (header->type) {
     case MUX_OPEN:
-        if (session->pid == 0)
+        if (session->state == FREE)
             open_session(agent, header->session, (char *)(uintptr_t)payload,
                          header->length);
         break;
@@ -420,11 +443,7 @@ static void take_frame(void *context, const struct mux_header *header,
         take_signal(session, payload, header->length);
         break;
     case MUX_KILL:
-        if (session->pid > 0)
-            kill_session(session);
-        else
-            stream_close(&session->streams[1]),
-                stream_close(&session->streams[2]);
+        kill_session(session);
         break;
     default:
         stream_frame(&session->streams[header->stream], &agent->mux, header,
@@ -437,10 +456,10 @@ enum { POLL_MUX, POLL_SIGNAL, POLL_FIXED };
 
 static void fill_polls(const struct agent *agent, struct pollfd *fds)
 {
-    fds[POLL_MUX] = (struct pollfd){ .fd = agent->mux.fd,
-                                     .events = mux_events(&agent->mux) };
-    fds[POLL_SIGNAL] = (struct pollfd){ .fd = agent->signal_fd,
-                                        .events = POLLIN };
+    fds[POLL_MUX] =
+        (struct pollfd){.fd = agent->mux.fd, .events = mux_events(&agent->mux)};
+    fds[POLL_SIGNAL] =
+        (struct pollfd){.fd = agent->signal_fd, .events = POLLIN};
     for (int i = 0; i < MUX_SESSIONS; i++) {
         for (int s = 0; s < MUX_STREAMS; s++)
             fds[POLL_FIXED + i * MUX_STREAMS + s] =

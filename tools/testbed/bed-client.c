@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* After a first signal the command has this long to end by itself. */
-#define GRACE_MS 3000
+#define GRACE_MS   3000
 #define PIPE_BYTES (256 << 10)
 
 /* One direction: read `from`, write `to`, until either is over. */
@@ -56,7 +56,7 @@ static bool write_all(int fd, const void *data, size_t length)
 
         if (n < 0 && errno == EAGAIN) {
             /* The caller's own descriptor may be non-blocking. */
-            poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
             continue;
         }
         if (n < 0 && errno != EINTR)
@@ -75,7 +75,7 @@ static ssize_t read_some(int fd, void *data, size_t length)
         ssize_t n = read(fd, data, length);
 
         if (n < 0 && errno == EAGAIN)
-            poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, -1);
+            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
         else if (n >= 0 || errno != EINTR)
             return n;
     }
@@ -116,7 +116,7 @@ static void *run_shovel(void *argument)
 /* Makes the three pipes and their shovels. */
 static bool start_shovels(struct client *client)
 {
-    static const char *const names[3] = { "stdin", "stdout", "stderr" };
+    static const char *const names[3] = {"stdin", "stdout", "stderr"};
 
     for (int i = 0; i < 3; i++) {
         struct shovel *shovel = &client->shovels[i];
@@ -147,12 +147,12 @@ static bool send_request(int fd, uint32_t kind, const void *payload,
         .kind = kind,
         .length = (uint32_t)length,
     };
-    struct iovec part = { .iov_base = &control, .iov_len = sizeof(control) };
+    struct iovec part = {.iov_base = &control, .iov_len = sizeof(control)};
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(3 * sizeof(int))];
-    } space = { 0 };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+    } space = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
     if (descriptors != NULL) {
         message.msg_control = space.bytes;
@@ -249,8 +249,8 @@ static int follow(struct client *client)
 
     for (;;) {
         struct pollfd fds[2] = {
-            { .fd = client->control, .events = POLLIN },
-            { .fd = client->signals, .events = POLLIN },
+            {.fd = client->control, .events = POLLIN},
+            {.fd = client->signals, .events = POLLIN},
         };
         int wait = -1;
 

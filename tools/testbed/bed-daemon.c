@@ -13,16 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CONSOLE_BYTES (12u << 10)
+#define CONSOLE_BYTES   (12u << 10)
 #define REQUEST_SECONDS 10 /* a client gets its request out within this */
 
 /* free -> open: a client's request went to the agent
@@ -80,101 +78,13 @@ static void reply(int fd, uint32_t kind, uint32_t status, const char *text,
         .length = (uint32_t)length,
     };
     struct iovec parts[2] = {
-        { .iov_base = &answer, .iov_len = sizeof(answer) },
-        { .iov_base = (char *)(uintptr_t)text, .iov_len = length },
+        {.iov_base = &answer, .iov_len = sizeof(answer)},
+        {.iov_base = (char *)(uintptr_t)text, .iov_len = length},
     };
-    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
     /* A client that has gone shows itself in poll. */
     (void)!sendmsg(fd, &message, MSG_NOSIGNAL);
-}
-
-/* Makes the disk: an unlinked file with a new ext4 in it. */
-static int make_disk(const char *size)
-{
-    const char *folder = getenv("TMPDIR");
-    int fd = open(folder != NULL ? folder : "/var/tmp",
-                  O_TMPFILE | O_RDWR, 0600);
-    char path[64];
-    int status;
-
-    if (fd < 0)
-        return -1;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        execlp("mkfs.ext4", "mkfs.ext4", "-q", "-F", "-m", "0", "-E",
-               "lazy_itable_init=1,lazy_journal_init=1", path, size,
-               (char *)NULL);
-        execl("/sbin/mkfs.ext4", "mkfs.ext4", "-q", "-F", "-m", "0", "-E",
-              "lazy_itable_init=1,lazy_journal_init=1", path, size,
-              (char *)NULL);
-        _exit(127);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static size_t count(char **list)
-{
-    size_t n = 0;
-
-    while (list[n] != NULL)
-        n++;
-    return n;
-}
-
-/* In the child: becomes QEMU. */
-static void become_qemu(const struct bed_options *options, int line,
-                        int console, pid_t parent)
-{
-    size_t n = count(options->qemu);
-    char **argv = calloc(n + 16, sizeof(*argv));
-    char line_option[64], disk_option[128];
-    sigset_t none;
-
-    if (argv == NULL)
-        _exit(BED_FAILED);
-    memcpy(argv, options->qemu, n * sizeof(*argv));
-    snprintf(line_option, sizeof(line_option), "socket,id=line,fd=%d", line);
-    argv[n++] = "-chardev";
-    argv[n++] = line_option;
-    argv[n++] = "-device";
-    argv[n++] = "virtserialport,chardev=line,name=testbed";
-    argv[n++] = "-chardev";
-    argv[n++] = "file,id=console,path=/proc/self/fd/1";
-    argv[n++] = "-serial";
-    argv[n++] = "chardev:console";
-    dup2(console, 1);
-    dup2(console, 2);
-    fcntl(line, F_SETFD, 0);
-    if (options->disk != NULL) {
-        int disk = make_disk(options->disk);
-
-        if (disk < 0) {
-            fprintf(stderr, "cannot make a disk of %s: %s\n", options->disk,
-                    strerror(errno));
-            _exit(BED_FAILED);
-        }
-        snprintf(disk_option, sizeof(disk_option),
-                 "if=virtio,format=raw,cache=unsafe,discard=unmap,"
-                 "file=/proc/self/fd/%d", disk);
-        argv[n++] = "-drive";
-        argv[n++] = disk_option;
-    }
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(BED_FAILED);
-    execvp(argv[0], argv);
-    fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
-    _exit(BED_FAILED);
 }
 
 static bool start_qemu(struct daemon *daemon)
@@ -187,7 +97,7 @@ static bool start_qemu(struct daemon *daemon)
         return false;
     daemon->qemu = fork();
     if (daemon->qemu == 0)
-        become_qemu(daemon->options, line[1], console[1], self);
+        bed_become_qemu(daemon->options, line[1], console[1], self);
     close(line[1]);
     close(console[1]);
     mux_init(&daemon->mux, line[0]);
@@ -214,8 +124,7 @@ static void read_console(struct daemon *daemon)
 /* "the test bed ended", then the console's last bytes. */
 static size_t describe(struct daemon *daemon, char *text, size_t size)
 {
-    size_t from = 0, length = (size_t)snprintf(text, size,
-                                               "%s; its console:\n",
+    size_t from = 0, length = (size_t)snprintf(text, size, "%s; its console:\n",
                                                daemon->why);
 
     if (daemon->console_end > CONSOLE_BYTES)
@@ -308,18 +217,18 @@ static bool receive(int fd, void *data, size_t length)
 /* The fixed part of a request, with the descriptors that came beside it. */
 static bool receive_control(int fd, struct bed_control *control, int got[3])
 {
-    struct iovec part = { .iov_base = control, .iov_len = sizeof(*control) };
+    struct iovec part = {.iov_base = control, .iov_len = sizeof(*control)};
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(3 * sizeof(int))];
-    } space = { 0 };
+    } space = {0};
     struct msghdr message = {
         .msg_iov = &part,
         .msg_iovlen = 1,
         .msg_control = space.bytes,
         .msg_controllen = sizeof(space.bytes),
     };
-    struct timeval patience = { .tv_sec = REQUEST_SECONDS };
+    struct timeval patience = {.tv_sec = REQUEST_SECONDS};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
@@ -353,8 +262,7 @@ static void open_session(struct daemon *daemon, int fd, const int got[3],
     session->state = OPEN;
     session->control = fd;
     for (unsigned i = 0; i < MUX_STREAMS; i++)
-        stream_init(&session->streams[i], got[i], (unsigned)number, i,
-                    i == 0);
+        stream_init(&session->streams[i], got[i], (unsigned)number, i, i == 0);
     mux_send(&daemon->mux, MUX_OPEN, (unsigned)number, 0, request, length);
     reply(fd, BED_STARTED, 0, NULL, 0);
     daemon->deadline_ms = INT64_MAX;
@@ -411,12 +319,11 @@ static void accept_client(struct daemon *daemon)
 static void send_setup(struct daemon *daemon)
 {
     const struct bed_options *options = daemon->options;
-    struct mux_buffer text = { 0 };
+    struct mux_buffer text = {0};
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t time =
-        (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    uint64_t time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 
     buffer_put(&text, &time, sizeof(time));
     buffer_put(&text, options->modules, strlen(options->modules) + 1);
@@ -501,23 +408,23 @@ enum { POLL_EACH = MUX_STREAMS + 1 };
 
 static void fill_polls(const struct daemon *daemon, struct pollfd *fds)
 {
-    fds[POLL_MUX] = (struct pollfd){ .fd = daemon->mux.fd,
-                                     .events = mux_events(&daemon->mux) };
-    fds[POLL_CONSOLE] = (struct pollfd){ .fd = daemon->console_fd,
-                                         .events = POLLIN };
-    fds[POLL_SIGNAL] = (struct pollfd){ .fd = daemon->signal_fd,
-                                        .events = POLLIN };
-    fds[POLL_LISTEN] = (struct pollfd){ .fd = -1 };
+    fds[POLL_MUX] = (struct pollfd){.fd = daemon->mux.fd,
+                                    .events = mux_events(&daemon->mux)};
+    fds[POLL_CONSOLE] =
+        (struct pollfd){.fd = daemon->console_fd, .events = POLLIN};
+    fds[POLL_SIGNAL] =
+        (struct pollfd){.fd = daemon->signal_fd, .events = POLLIN};
+    fds[POLL_LISTEN] = (struct pollfd){.fd = -1};
     if (!daemon->up && daemon->private_fd >= 0)
         fds[POLL_LISTEN].fd = daemon->private_fd; /* its end only */
     else if (daemon->up && daemon->listen_fd >= 0)
-        fds[POLL_LISTEN] = (struct pollfd){ .fd = daemon->listen_fd,
-                                            .events = POLLIN };
+        fds[POLL_LISTEN] =
+            (struct pollfd){.fd = daemon->listen_fd, .events = POLLIN};
     for (int i = 0; i < MUX_SESSIONS; i++) {
         const struct session *session = &daemon->sessions[i];
         struct pollfd *own = fds + POLL_FIXED + i * POLL_EACH;
 
-        own[0] = (struct pollfd){ .fd = session->control, .events = POLLIN };
+        own[0] = (struct pollfd){.fd = session->control, .events = POLLIN};
         for (int s = 0; s < MUX_STREAMS; s++)
             own[1 + s] = stream_poll(&session->streams[s], &daemon->mux);
     }
@@ -611,8 +518,8 @@ static int wind_up(struct daemon *daemon)
     return 0;
 }
 
-int bed_daemon(const struct bed_options *options, int private_fd,
-               int listen_fd, int ready_fd)
+int bed_daemon(const struct bed_options *options, int private_fd, int listen_fd,
+               int ready_fd)
 {
     static struct daemon daemon;
     sigset_t set;

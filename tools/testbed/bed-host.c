@@ -110,7 +110,9 @@ static void parse(struct settings *settings, int argc, char **argv)
         const char *option;
         enum action action;
     } actions[] = {
-        { "--start", START }, { "--in", IN }, { "--stop", STOP },
+        {"--start", START},
+        {"--in", IN},
+        {"--stop", STOP},
     };
     int at = 1;
 
@@ -148,8 +150,8 @@ static void put_string(struct mux_buffer *buffer, const char *text)
 /* struct bed_request and its strings. */
 static struct mux_buffer make_request(const struct settings *settings)
 {
-    struct bed_request head = { .live = settings->live_count };
-    struct mux_buffer buffer = { 0 };
+    struct bed_request head = {.live = settings->live_count};
+    struct mux_buffer buffer = {0};
     char *folder = getcwd(NULL, 0);
 
     if (folder == NULL)
@@ -176,14 +178,14 @@ static struct mux_buffer make_request(const struct settings *settings)
 
 static struct sockaddr_un bed_address(const char *name, socklen_t *length)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
                      "supermachine-testbed-%u-%s", (unsigned)geteuid(), name);
 
     if (n < 0 || (size_t)n >= sizeof(address.sun_path) - 1)
         die("the test bed's name is too long");
-    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-                          (size_t)n);
+    *length =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
     return address;
 }
 
@@ -273,7 +275,7 @@ static int start_bed(const struct settings *settings)
     if (pid < 0)
         die_errno("fork");
     if (pid == 0) {
-        int keep[2] = { fd, ready[1] };
+        int keep[2] = {fd, ready[1]};
 
         detach(keep, 2);
         if (chdir("/") < 0)
@@ -304,12 +306,13 @@ static int run_in(const struct settings *settings)
     int fd = connect_bed(settings->name);
 
     if (fd < 0) {
-        fprintf(stderr, "with-kvm: no test bed is called %s: start it with "
-                "--start %s\n", settings->name, settings->name);
+        fprintf(stderr,
+                "with-kvm: no test bed is called %s: start it with "
+                "--start %s\n",
+                settings->name, settings->name);
         return BED_FAILED;
     }
-    return bed_client(fd, request.data, request.end,
-                      settings->timeout_seconds);
+    return bed_client(fd, request.data, request.end, settings->timeout_seconds);
 }
 
 static int stop_bed(const struct settings *settings)
@@ -317,8 +320,7 @@ static int stop_bed(const struct settings *settings)
     int fd = connect_bed(settings->name);
 
     if (fd < 0) {
-        fprintf(stderr, "with-kvm: no test bed is called %s\n",
-                settings->name);
+        fprintf(stderr, "with-kvm: no test bed is called %s\n", settings->name);
         return 0;
     }
     return bed_client_stop(fd);
@@ -327,7 +329,7 @@ static int stop_bed(const struct settings *settings)
 int main(int argc, char **argv)
 {
     static struct settings settings = {
-        .bed = { .modules = "", .start_seconds = 120, .idle_seconds = 900 },
+        .bed = {.modules = "", .start_seconds = 120, .idle_seconds = 900},
     };
 
     /* Descriptors 0 to 2 exist from here on, whatever the caller left out. */

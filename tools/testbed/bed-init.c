@@ -35,9 +35,8 @@ static void fail(const char *what)
     exit(1); /* panics the kernel, and panic=-1 ends QEMU */
 }
 
-static void must_mount(const char *source, const char *target,
-                       const char *type, unsigned long flags,
-                       const char *options)
+static void must_mount(const char *source, const char *target, const char *type,
+                       unsigned long flags, const char *options)
 {
     mkdir(target, 0755);
     if (mount(source, target, type, flags, options) < 0)
@@ -45,9 +44,8 @@ static void must_mount(const char *source, const char *target,
 }
 
 /* Without these a bed is still of use. */
-static void may_mount(const char *source, const char *target,
-                      const char *type, unsigned long flags,
-                      const char *options)
+static void may_mount(const char *source, const char *target, const char *type,
+                      unsigned long flags, const char *options)
 {
     mkdir(target, 0755);
     if (mount(source, target, type, flags, options) < 0)
@@ -91,8 +89,8 @@ static void load_modules(const char *folder)
         snprintf(path, sizeof(path), "%s/%s", folder, list[i]->d_name);
         int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 &&
-                       errno != EEXIST))
+        if (fd < 0 ||
+            (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
             fprintf(stderr, "bed: %s: %s\n", path, strerror(errno));
         close(fd);
         unlink(path); /* the initramfs is memory */
@@ -149,10 +147,10 @@ static int wait_for_port(void)
 static void make_devices(void)
 {
     static const char *const links[][2] = {
-        { "/proc/self/fd", "/dev/fd" },
-        { "/proc/self/fd/0", "/dev/stdin" },
-        { "/proc/self/fd/1", "/dev/stdout" },
-        { "/proc/self/fd/2", "/dev/stderr" },
+        {"/proc/self/fd", "/dev/fd"},
+        {"/proc/self/fd/0", "/dev/stdin"},
+        {"/proc/self/fd/1", "/dev/stdout"},
+        {"/proc/self/fd/2", "/dev/stderr"},
     };
 
     for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
@@ -171,8 +169,8 @@ static void make_devices(void)
 static void enter_host(void)
 {
     mkdir("/low", 0755);
-    int error = bed_mount_9p("root", "/low", "cache=loose",
-                             MS_RDONLY | MS_NOATIME);
+    int error =
+        bed_mount_9p("root", "/low", "cache=loose", MS_RDONLY | MS_NOATIME);
 
     if (error != 0) {
         errno = error;
@@ -196,7 +194,7 @@ static void enter_host(void)
 
 static void raise_loopback(void)
 {
-    struct ifreq request = { .ifr_name = "lo" };
+    struct ifreq request = {.ifr_name = "lo"};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     request.ifr_flags = IFF_UP | IFF_RUNNING;
@@ -237,7 +235,7 @@ void bed_mount_out(size_t number)
 
 int bed_init(void)
 {
-    static const struct rlimit files = { 1024, 1 << 20 };
+    static const struct rlimit files = {1024, 1 << 20};
 
     must_mount("dev", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
     int console = open("/dev/console", O_RDWR);

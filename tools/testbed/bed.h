@@ -16,6 +16,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define BED_MAGIC 0x31646562u /* "bed1": changes with the format below */
 
@@ -58,7 +59,7 @@ struct bed_request {
 /* How many 9p channels a bed has for the host's changing directories. One
  * command in flight needs one; when all are taken the root's is used. */
 #define BED_LIVE_CHANNELS 8
-#define BED_OUT_MAX 8
+#define BED_OUT_MAX       8
 
 struct bed_options {
     char **qemu; /* program and arguments, NULL at the end */
@@ -73,8 +74,13 @@ struct bed_options {
 /* Runs a bed until it has nothing to do any more. Exactly one of private_fd
  * (the only client's socket) and listen_fd is not -1. Writes "ok" or a
  * message to ready_fd unless that is -1. Returns an exit status. */
-int bed_daemon(const struct bed_options *options, int private_fd,
-               int listen_fd, int ready_fd);
+int bed_daemon(const struct bed_options *options, int private_fd, int listen_fd,
+               int ready_fd);
+
+/* In a new child of the daemon, `parent`: becomes QEMU, with `line` as the
+ * host's end of the serial line and `console` for everything it prints. */
+_Noreturn void bed_become_qemu(const struct bed_options *options, int line,
+                               int console, pid_t parent);
 
 /* Runs a command through the daemon at the other end of control_fd, which it
  * closes. Returns the status to exit with. */

@@ -19,12 +19,12 @@
 #include <unistd.h>
 
 #define GUEST_BYTES 0x1000u
-#define LIMIT_US 5000 /* five times sound, a fifth of interpreted */
-#define ROUNDS 3      /* the best one counts: the machine may be busy */
+#define LIMIT_US    5000 /* five times sound, a fifth of interpreted */
+#define ROUNDS      3    /* the best one counts: the machine may be busy */
 
 /* mov cx, 20000; 1: dec cx; jnz 1b; out 0x10, al; jmp to the start */
-static const uint8_t code[] = { 0xb9, 0x20, 0x4e, 0x49, 0x75, 0xfd,
-                                0xe6, 0x10, 0xeb, 0xf6 };
+static const uint8_t code[] = {0xb9, 0x20, 0x4e, 0x49, 0x75,
+                               0xfd, 0xe6, 0x10, 0xeb, 0xf6};
 
 static int missing(const char *what)
 {
@@ -52,7 +52,7 @@ static int make_machine(int kvm, struct kvm_run **run)
         .userspace_addr = (uintptr_t)memory,
     };
     struct kvm_sregs sregs;
-    struct kvm_regs regs = { .rflags = 2 };
+    struct kvm_regs regs = {.rflags = 2};
 
     if (machine < 0 || size < 0 || memory == MAP_FAILED)
         return -1;
@@ -65,8 +65,8 @@ static int make_machine(int kvm, struct kvm_run **run)
         return -1;
     sregs.cs.base = 0;
     sregs.cs.selector = 0;
-    *run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu,
-                0);
+    *run =
+        mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
     if (*run == MAP_FAILED || ioctl(vcpu, KVM_SET_SREGS, &sregs) < 0 ||
         ioctl(vcpu, KVM_SET_REGS, &regs) < 0)
         return -1;
@@ -98,7 +98,8 @@ int main(void)
         } while (run->exit_reason == KVM_EXIT_INTR);
         if (run->exit_reason != KVM_EXIT_IO) {
             printf("missing: the throw-away machine ended with exit reason "
-                   "%u\n", run->exit_reason);
+                   "%u\n",
+                   run->exit_reason);
             return 2;
         }
         int64_t spent = now_us() - start;

@@ -20,7 +20,7 @@ static size_t buffer_length(const struct mux_buffer *buffer)
 void buffer_done(struct mux_buffer *buffer)
 {
     free(buffer->data);
-    *buffer = (struct mux_buffer){ 0 };
+    *buffer = (struct mux_buffer){0};
 }
 
 static uint8_t *buffer_reserve(struct mux_buffer *buffer, size_t length)
@@ -67,7 +67,7 @@ static void set_nonblocking(int fd)
 
 void mux_init(struct mux *mux, int fd)
 {
-    *mux = (struct mux){ .fd = fd };
+    *mux = (struct mux){.fd = fd};
     set_nonblocking(fd);
 }
 
@@ -107,8 +107,8 @@ static ssize_t buffer_drain(struct mux_buffer *buffer, int fd)
     ssize_t total = 0;
 
     while (buffer_length(buffer) > 0) {
-        ssize_t n = write(fd, buffer->data + buffer->start,
-                          buffer_length(buffer));
+        ssize_t n =
+            write(fd, buffer->data + buffer->start, buffer_length(buffer));
 
         if (n <= 0)
             return n < 0 && would_block() ? total : -1;
@@ -124,8 +124,7 @@ bool mux_write(struct mux *mux)
 }
 
 /* Handles the frames that are complete. False: the line speaks nonsense. */
-static bool handle_frames(struct mux *mux, mux_handler *handler,
-                          void *context)
+static bool handle_frames(struct mux *mux, mux_handler *handler, void *context)
 {
     struct mux_header header;
 
@@ -186,7 +185,7 @@ void stream_close(struct mux_stream *stream)
 struct pollfd stream_poll(const struct mux_stream *stream,
                           const struct mux *mux)
 {
-    struct pollfd nothing = { .fd = -1 };
+    struct pollfd nothing = {.fd = -1};
 
     if (stream->fd < 0)
         return nothing;
@@ -199,7 +198,7 @@ struct pollfd stream_poll(const struct mux_stream *stream,
     }
     if (stream->credit == 0 || buffer_length(&mux->out) >= LINE_FULL)
         return nothing;
-    return (struct pollfd){ .fd = stream->fd, .events = POLLIN };
+    return (struct pollfd){.fd = stream->fd, .events = POLLIN};
 }
 
 static void end_source(struct mux_stream *stream, struct mux *mux)
@@ -240,7 +239,7 @@ static void move_source(struct mux_stream *stream, struct mux *mux)
 
 static void move_sink(struct mux_stream *stream, struct mux *mux)
 {
-    struct pollfd probe = { .fd = stream->fd };
+    struct pollfd probe = {.fd = stream->fd};
     ssize_t n = buffer_drain(&stream->buffer, stream->fd);
 
     if (n < 0 || (poll(&probe, 1, 0) > 0 && (probe.revents & POLLERR))) {

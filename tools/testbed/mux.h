@@ -21,12 +21,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MUX_VERSION 1
-#define MUX_SESSIONS 64             /* commands at a time */
-#define MUX_STREAMS 3               /* stdin, stdout, stderr */
-#define MUX_WINDOW (256u << 10)     /* bytes under way in a stream */
-#define MUX_CHUNK (16u << 10)       /* most bytes in a DATA frame */
-#define MUX_PAYLOAD_MAX (8u << 20)  /* most bytes in any frame: an OPEN */
+#define MUX_VERSION     1
+#define MUX_SESSIONS    64           /* commands at a time */
+#define MUX_STREAMS     3            /* stdin, stdout, stderr */
+#define MUX_WINDOW      (256u << 10) /* bytes under way in a stream */
+#define MUX_CHUNK       (16u << 10)  /* most bytes in a DATA frame */
+#define MUX_PAYLOAD_MAX (8u << 20)   /* most bytes in any frame: an OPEN */
 
 enum mux_type {
     MUX_HELLO = 1, /* agent: u32 MUX_VERSION; the bed is up */
