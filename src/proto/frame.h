@@ -36,7 +36,8 @@ typedef int frame_check_fn(const struct frame *frame, struct sm_error *err);
 void frame_put_header(uint8_t to[FRAME_HEADER_BYTES],
                       const struct frame *frame);
 
-/* Append header and payload; `failed` of (to) says if it had no room. */
+/* Append header and payload. If there is no room, `failed` of (to) says so and
+ * nothing of the frame stays in it; the same holds for frame_end(). */
 void frame_put(struct buf *to, const struct frame *frame);
 
 /*

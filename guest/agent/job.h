@@ -1,0 +1,105 @@
+/* job.h: one program that a host asked for, from EXEC to EXITED. */
+#ifndef SM_GUEST_JOB_H
+#define SM_GUEST_JOB_H
+
+#include "cgroup.h"
+#include "guest.h"
+
+#include "base/queue.h"
+
+#include <sys/resource.h>
+
+struct link;
+
+/* From the program to the host: a pipe or a terminal. */
+struct outlet {
+    struct source source;
+    struct task task;
+    struct job *job;
+    int fd; /* -1: ended, or there is none */
+    enum agent_stream stream;
+    bool terminal;
+    bool hung_up;    /* no further event comes: read up to the end */
+    bool last_call;  /* the program has ended: take what is there   */
+    size_t left;     /* with last_call on a pipe: how much that is  */
+    uint32_t credit; /* bytes that the host takes                   */
+};
+
+/* From the host to the program. */
+struct inlet {
+    struct source source;
+    struct job *job;
+    int fd; /* -1: closed, or there is none */
+    bool terminal;
+    bool ending;       /* close it once nothing waits         */
+    struct queue wait; /* what the program did not take yet   */
+    uint32_t allowed;  /* bytes that the host may send        */
+    uint32_t returned; /* taken by the program, not yet said  */
+};
+
+enum job_state {
+    JOB_STARTING, /* forked; the error pipe tells whether it became a program */
+    JOB_RUNNING,  /* EXEC_STARTED is said                                     */
+    JOB_DRAINING, /* the process has ended, its last output has not left      */
+    JOB_FAILED    /* EXEC_FAILED is said; only to be collected                */
+};
+
+struct job {
+    struct guest *guest;
+    struct link *link; /* NULL: nobody is told any more */
+    struct job *next_of_link;
+    struct job *next_of_pid;
+    struct grave grave;
+    uint32_t channel;
+    uint32_t flags; /* AGENT_EXEC_* */
+    enum job_state state;
+    pid_t pid; /* 0 once collected */
+    uint64_t started_ns;
+    struct cgroup cgroup;
+    int error_pipe; /* -1 once read */
+    struct source error_source;
+    int timer; /* timerfd or -1 */
+    struct source timer_source;
+    struct inlet in;
+    struct outlet out;
+    struct outlet err;
+    struct agent_exit exit;
+};
+
+/* Serve an EXEC. A program that cannot be started is told to the host and not
+ * an error; errors are breaches of the protocol. */
+int job_start(struct link *link, const struct frame *frame,
+              struct sm_error *err);
+/* Serve a message for a channel. One that has ended is ignored: the host may
+ * not know yet. */
+int job_message(struct link *link, const struct frame *frame,
+                struct sm_error *err);
+
+struct job *job_by_pid(struct guest *guest, pid_t pid);
+/* Its process was collected. */
+void job_ended(struct job *job, int status, const struct rusage *usage);
+/* The link goes away: kill the tree, or leave it alone with KEEP. */
+void job_abandon(struct job *job);
+/* Close everything, tell nobody, end no process. */
+void job_free(struct job *job);
+
+/* For the streams. */
+/* Report the end if the process has ended and all output has left. */
+void job_check_end(struct job *job);
+
+/* outlet.c. (fd) is non-blocking and belongs to the outlet. */
+void outlet_init(struct outlet *outlet, struct job *job,
+                 enum agent_stream stream);
+void outlet_start(struct outlet *outlet);
+void outlet_grant(struct outlet *outlet);
+void outlet_last_call(struct outlet *outlet);
+void outlet_close(struct outlet *outlet);
+
+/* inlet.c. The same. */
+void inlet_init(struct inlet *inlet, struct job *job);
+void inlet_start(struct inlet *inlet);
+/* False: more than was granted. */
+bool inlet_take(struct inlet *inlet, const struct frame *frame);
+void inlet_close(struct inlet *inlet);
+
+#endif

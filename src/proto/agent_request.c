@@ -1,0 +1,312 @@
+/* agent_request.c: SETUP and EXEC, the two long messages; see agent.h.
+ *
+ * How it works
+ *   What is read goes into one block of memory per message. Its size follows
+ *   from the bytes that came, not from any count in them: whatever a list of
+ *   strings or structures says, each entry takes room on the wire too.
+ */
+#include "proto/agent.h"
+
+#include "base/bytes.h"
+#include "base/wire.h"
+
+#include <stdlib.h>
+
+/* The message being read: its bytes, and the block for what they mean. */
+struct request {
+    struct wire_reader from;
+    uint8_t *block;
+    size_t used;
+    size_t size;
+};
+
+/* The densest thing on the wire is an empty string in a list: 4 bytes, which
+ * become a pointer and a NUL. */
+enum { ROOM_PER_BYTE = 4, ROOM_EXTRA = 1024 };
+
+static int request_open(struct request *request, const struct frame *frame,
+                        struct sm_error *err)
+{
+    wire_read(&request->from, frame->payload, frame->count);
+    request->used = 0;
+    request->size = (size_t)frame->count * ROOM_PER_BYTE + ROOM_EXTRA;
+    request->block = malloc(request->size);
+    if (!request->block)
+        return fail(err, SM_ENOMEM, "%s: out of memory",
+                    agent_type_name(frame->type));
+    return 0;
+}
+
+/* Room for (count) items of (size) bytes, aligned for pointers. */
+static void *take(struct request *request, size_t count, size_t size)
+{
+    size_t at = align_up(request->used, sizeof(uint64_t));
+    uint64_t bytes;
+
+    if (!mul_u64(count, size, &bytes) || at > request->size ||
+        bytes > request->size - at) {
+        request->from.failed = true;
+        return NULL;
+    }
+    request->used = at + bytes;
+    return request->block + at;
+}
+
+/* How many items follow, each of at least (wire_bytes) bytes on the wire. */
+static uint32_t read_count(struct request *request, size_t wire_bytes)
+{
+    uint32_t count = wire_u32(&request->from);
+
+    if (count > request->from.left / wire_bytes) {
+        request->from.failed = true;
+        return 0;
+    }
+    return count;
+}
+
+static const uint8_t *read_bytes(struct request *request, size_t *ret_count)
+{
+    const uint8_t *bytes = wire_blob(&request->from, ret_count);
+    uint8_t *copy = bytes ? take(request, *ret_count, 1) : NULL;
+
+    if (copy && *ret_count)
+        memcpy(copy, bytes, *ret_count);
+    return copy;
+}
+
+static const char *read_string(struct request *request)
+{
+    size_t count;
+    const uint8_t *bytes = wire_blob(&request->from, &count);
+    char *copy = bytes ? take(request, count + 1, 1) : NULL;
+
+    if (!copy)
+        return "";
+    if (memchr(bytes, '\0', count))
+        request->from.failed = true;
+    memcpy(copy, bytes, count);
+    copy[count] = '\0';
+    return copy;
+}
+
+static const char *const *read_strings(struct request *request)
+{
+    uint32_t count = read_count(request, 4);
+    const char **list = take(request, (size_t)count + 1, sizeof *list);
+
+    if (!list)
+        return NULL;
+    for (uint32_t i = 0; i < count; i++)
+        list[i] = read_string(request);
+    list[count] = NULL;
+    return list;
+}
+
+static void put_strings(struct buf *to, const char *const *list)
+{
+    uint32_t count = 0;
+
+    while (list && list[count])
+        count++;
+    wire_put_u32(to, count);
+    for (uint32_t i = 0; i < count; i++)
+        wire_put_string(to, list[i]);
+}
+
+static void put_mount(struct buf *to, const struct agent_mount *mount)
+{
+    wire_put_string(to, mount->source);
+    wire_put_string(to, mount->target);
+    wire_put_string(to, mount->fstype);
+    wire_put_string(to, mount->data);
+    wire_put_u64(to, mount->flags);
+}
+
+static void read_mount(struct request *request, struct agent_mount *ret)
+{
+    ret->source = read_string(request);
+    ret->target = read_string(request);
+    ret->fstype = read_string(request);
+    ret->data = read_string(request);
+    ret->flags = wire_u64(&request->from);
+    if (ret->flags & ~(uint64_t)AGENT_MOUNT_ALL)
+        request->from.failed = true;
+}
+
+static void put_file(struct buf *to, const struct agent_file *file)
+{
+    wire_put_string(to, file->path);
+    wire_put_u32(to, file->mode);
+    wire_put_u32(to, file->uid);
+    wire_put_u32(to, file->gid);
+    wire_put_u32(to, file->flags);
+    wire_put_blob(to, file->bytes, file->count);
+}
+
+static void read_file(struct request *request, struct agent_file *ret)
+{
+    ret->path = read_string(request);
+    ret->mode = wire_u32(&request->from);
+    ret->uid = wire_u32(&request->from);
+    ret->gid = wire_u32(&request->from);
+    ret->flags = wire_u32(&request->from);
+    ret->bytes = read_bytes(request, &ret->count);
+    if (ret->path[0] != '/' || ret->mode > 07777 ||
+        ret->flags & ~(uint32_t)AGENT_FILE_BIND)
+        request->from.failed = true;
+}
+
+void agent_put_setup(struct buf *to, const struct agent_setup *setup)
+{
+    size_t begin = frame_begin(to, AGENT_SETUP, 0);
+
+    wire_put_u64(to, setup->wall_clock_ns);
+    wire_put_blob(to, setup->entropy, setup->entropy_count);
+    wire_put_string(to, setup->hostname);
+    buf_append(to, setup->machine_id, sizeof setup->machine_id);
+    buf_append(to, setup->boot_id, sizeof setup->boot_id);
+    put_mount(to, &setup->root);
+    wire_put_u32(to, setup->mount_count);
+    for (uint32_t i = 0; i < setup->mount_count; i++)
+        put_mount(to, &setup->mounts[i]);
+    wire_put_u32(to, setup->file_count);
+    for (uint32_t i = 0; i < setup->file_count; i++)
+        put_file(to, &setup->files[i]);
+    frame_end(to, begin);
+}
+
+/* Lists at the end of SETUP; 24 bytes is the shortest of either kind. */
+static void read_setup_lists(struct request *request, struct agent_setup *ret)
+{
+    uint32_t count = read_count(request, 24);
+    struct agent_mount *mounts = take(request, count, sizeof *mounts);
+    struct agent_file *files;
+
+    for (uint32_t i = 0; mounts && i < count; i++) {
+        read_mount(request, &mounts[i]);
+        if (mounts[i].target[0] != '/')
+            request->from.failed = true;
+    }
+    ret->mounts = mounts;
+    ret->mount_count = mounts ? count : 0;
+    count = read_count(request, 24);
+    files = take(request, count, sizeof *files);
+    for (uint32_t i = 0; files && i < count; i++)
+        read_file(request, &files[i]);
+    ret->files = files;
+    ret->file_count = files ? count : 0;
+}
+
+int agent_get_setup(struct agent_setup *ret, const struct frame *frame,
+                    struct sm_error *err)
+{
+    struct request request;
+    int rc;
+
+    *ret = (struct agent_setup){0};
+    rc = request_open(&request, frame, err);
+    if (rc)
+        return rc;
+    ret->memory = request.block;
+    ret->wall_clock_ns = wire_u64(&request.from);
+    ret->entropy = read_bytes(&request, &ret->entropy_count);
+    ret->hostname = read_string(&request);
+    wire_bytes(&request.from, ret->machine_id, sizeof ret->machine_id);
+    wire_bytes(&request.from, ret->boot_id, sizeof ret->boot_id);
+    read_mount(&request, &ret->root);
+    read_setup_lists(&request, ret);
+    if (!wire_ok(&request.from) || ret->entropy_count < AGENT_ENTROPY_MIN ||
+        ret->entropy_count > AGENT_ENTROPY_MAX || strlen(ret->hostname) > 64)
+        return fail(err, SM_EPROTO, "malformed SETUP");
+    return 0;
+}
+
+void agent_setup_done(struct agent_setup *setup)
+{
+    free(setup->memory);
+    *setup = (struct agent_setup){0};
+}
+
+void agent_put_exec(struct buf *to, uint32_t channel,
+                    const struct agent_exec *exec)
+{
+    size_t begin = frame_begin(to, AGENT_EXEC, channel);
+
+    wire_put_u32(to, exec->flags);
+    wire_put_u16(to, exec->rows);
+    wire_put_u16(to, exec->columns);
+    wire_put_u32(to, exec->timeout_ms);
+    wire_put_u32(to, exec->umask);
+    wire_put_u32(to, exec->out_window);
+    wire_put_u32(to, exec->err_window);
+    put_strings(to, exec->argv);
+    put_strings(to, exec->env);
+    wire_put_string(to, exec->cwd);
+    wire_put_string(to, exec->user);
+    wire_put_u32(to, exec->rlimit_count);
+    for (uint32_t i = 0; i < exec->rlimit_count; i++) {
+        wire_put_u32(to, exec->rlimits[i].resource);
+        wire_put_u64(to, exec->rlimits[i].soft);
+        wire_put_u64(to, exec->rlimits[i].hard);
+    }
+    frame_end(to, begin);
+}
+
+static void read_rlimits(struct request *request, struct agent_exec *ret)
+{
+    uint32_t count = read_count(request, 20);
+    struct agent_rlimit *limits = take(request, count, sizeof *limits);
+
+    for (uint32_t i = 0; limits && i < count; i++) {
+        limits[i].resource = wire_u32(&request->from);
+        limits[i].soft = wire_u64(&request->from);
+        limits[i].hard = wire_u64(&request->from);
+    }
+    ret->rlimits = limits;
+    ret->rlimit_count = limits ? count : 0;
+}
+
+/* Everything that the types above do not say already. */
+static bool exec_makes_sense(const struct agent_exec *exec)
+{
+    return exec->argv && exec->argv[0] && exec->argv[0][0] &&
+           !(exec->flags & ~(uint32_t)AGENT_EXEC_ALL) &&
+           !(exec->flags & AGENT_EXEC_TTY && exec->flags & AGENT_EXEC_STDERR) &&
+           exec->timeout_ms <= AGENT_TIMEOUT_MAX_MS && exec->umask <= 0777 &&
+           exec->out_window <= AGENT_WINDOW_MAX &&
+           exec->err_window <= AGENT_WINDOW_MAX;
+}
+
+int agent_get_exec(struct agent_exec *ret, const struct frame *frame,
+                   struct sm_error *err)
+{
+    struct request request;
+    int rc;
+
+    *ret = (struct agent_exec){0};
+    rc = request_open(&request, frame, err);
+    if (rc)
+        return rc;
+    ret->memory = request.block;
+    ret->flags = wire_u32(&request.from);
+    ret->rows = wire_u16(&request.from);
+    ret->columns = wire_u16(&request.from);
+    ret->timeout_ms = wire_u32(&request.from);
+    ret->umask = wire_u32(&request.from);
+    ret->out_window = wire_u32(&request.from);
+    ret->err_window = wire_u32(&request.from);
+    ret->argv = read_strings(&request);
+    ret->env = read_strings(&request);
+    ret->cwd = read_string(&request);
+    ret->user = read_string(&request);
+    read_rlimits(&request, ret);
+    if (!wire_ok(&request.from) || !exec_makes_sense(ret))
+        return fail(err, SM_EPROTO, "malformed EXEC");
+    return 0;
+}
+
+void agent_exec_done(struct agent_exec *exec)
+{
+    free(exec->memory);
+    *exec = (struct agent_exec){0};
+}
