@@ -201,17 +201,18 @@ struct hv_mapping {
     bool window;
 };
 
-/* What every backend's machine begins with; kept by hv.c. A backend knows a
- * mapping by its place in (map), which stays while the mapping does. */
+/* What every backend's machine begins with; kept by hv.c, but for (caps). A
+ * backend knows a mapping by its place in (map), which stays while the mapping
+ * does. */
 struct hv_vm {
     const struct hv_ops *ops;
-    struct hv_caps caps;
+    struct hv_caps caps; /* filled by vm_new */
     struct hv_vm_config config;
     struct hv_mapping map[HV_MAPS_MAX];
-    uint32_t gsis; /* of hv_intc_new(); 0: no interrupt controller          */
-    uint32_t vcpus_made; /* atomic; never falls                            */
-    bool wired;   /* an irqfd or ioeventfd was attached                       */
-    bool logging; /* between dirty_start and dirty_stop                     */
+    struct hv_cpuid_table cpuid; /* of hv_cpuid_set(); .count 0: none yet    */
+    uint32_t gsis;       /* of hv_intc_new(); 0: no interrupt controller     */
+    uint32_t vcpus_made; /* atomic; never falls                              */
+    bool logging;        /* between dirty_start and dirty_stop               */
 };
 
 struct hv_vcpu {
@@ -232,8 +233,8 @@ struct hv_ops {
      * to do about it; SM_EACCES: there is one, with how to get the right. */
     int (*probe)(int device_fd, struct hv_caps *ret, struct sm_error *err);
 
-    /* *ret begins with a struct hv_vm that hv.c fills after the call, from
-     * config and probe. SM_ENOHV, SM_EACCES as above, SM_EBUSY: somebody else
+    /* *ret begins with a struct hv_vm, zero but for (caps); hv.c fills it after
+     * the call. SM_ENOHV, SM_EACCES as above, SM_EBUSY: somebody else
      * holds the hypervisor, SM_ENOTSUP: config asks for more than there is. */
     int (*vm_new)(const struct hv_vm_config *config, struct hv_vm **ret,
                   struct sm_error *err);
@@ -310,11 +311,10 @@ struct hv_ops {
     /* Optional (x86_64). The most that hypervisor and processor can offer. */
     int (*cpuid_get)(struct hv_vm *vm, struct hv_cpuid_table *ret,
                      struct sm_error *err);
-    /* What vcpus will see. The backend puts each vcpu's own id into the
-     * fields that carry it: leaf 1 EBX 31-24, 0xb and 0x1f EDX, 0x8000001e
+    /* What vcpus will see: vm->cpuid. The backend puts each vcpu's own id into
+     * the fields that carry it: leaf 1 EBX 31-24, 0xb and 0x1f EDX, 0x8000001e
      * EAX and EBX 7-0. Nothing else is changed. */
-    int (*cpuid_set)(struct hv_vm *vm, const struct hv_cpuid_table *table,
-                     struct sm_error *err);
+    int (*cpuid_set)(struct hv_vm *vm, struct sm_error *err);
 
     /* Its registers are those of a reset; vcpu 0 is HV_POWER_RUNNING, others
      * HV_POWER_OFF, if there is an interrupt controller. May overlap with
@@ -380,6 +380,10 @@ struct hv_ops {
      * so that its watchdogs stay calm. Before the run that goes on. */
     int (*vcpu_resumed)(struct hv_vcpu *vcpu, struct sm_error *err);
 };
+
+/* Compiled where they can exist; the fake one (hypervisor/fake/fake.h) is a
+ * library of its own, for tests. */
+extern const struct hv_ops hv_kvm, hv_hvf, hv_whp;
 
 /* The hypervisor of this platform. */
 const struct hv_ops *hv_host(void);
@@ -470,7 +474,7 @@ int hv_vcpu_clock_save(struct hv_vcpu *vcpu, uint64_t now, uint64_t *ref,
                        struct sm_error *err);
 int hv_vcpu_clock_load(struct hv_vcpu *vcpu, uint64_t now, uint64_t ref,
                        struct sm_error *err);
-/* Backends without one: saved as not present; loading that is no error. */
+/* Backends without one: saved as not present; loading that is fine. */
 int hv_pvclock_save(struct hv_vm *vm, struct hv_pvclock *ret,
                     struct sm_error *err);
 int hv_pvclock_load(struct hv_vm *vm, const struct hv_pvclock *pvclock,
