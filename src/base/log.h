@@ -43,8 +43,9 @@ struct log_limit {
 
 void log_line(const struct log_sink *to, enum log_level level, const char *fmt,
               ...) __attribute__((format(printf, 3, 4)));
+/* (now_ns): monotonic time, which this floor has no way to know. */
 void log_limited(const struct log_sink *to, struct log_limit *limit,
-                 enum log_level level, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+                 uint64_t now_ns, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 #endif

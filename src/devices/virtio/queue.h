@@ -167,9 +167,12 @@ bool vq_kicks_on(struct vq *vq);
 bool vq_chain_read(struct vq_chain *chain, void *to, size_t bytes);
 /* Copy into the writable part; the same. */
 bool vq_chain_write(struct vq_chain *chain, const void *from, size_t bytes);
-/* Put (bytes) at the very end of the writable part, leaving the cursor where
- * it is and shortening what is left by (bytes); (bytes) within one or more
- * segments. For status bytes behind data. */
+/*
+ * Put (bytes) at the very end of the writable part, for a status behind data:
+ * the cursor stays, what is left to write gets shorter. They count as written
+ * only if everything before them was, as the used ring wants it (virtio 1.2,
+ * 2.7.8.2). So it comes last. False as above.
+ */
 bool vq_chain_write_tail(struct vq_chain *chain, const void *from,
                          size_t bytes);
 

@@ -209,10 +209,12 @@ void virtio_serve(struct virtio_device *device, unsigned queue,
 void virtio_device_connect(struct virtio_device *device,
                            const struct irq_line *irq, virtio_kick_fn *kick,
                            void *context);
-/* These take the lock. */
-void virtio_set_status(struct virtio_device *device, uint8_t status);
+/* The driver's choice of features 32 * half .. 32 * half + 31. Wants the lock
+ * held. */
 void virtio_set_features(struct virtio_device *device, unsigned half,
                          uint32_t features);
+/* These take the lock. */
+void virtio_set_status(struct virtio_device *device, uint8_t status);
 void virtio_reset(struct virtio_device *device);
 /* Configuration space; outside of it reads give zero and writes nothing. */
 void virtio_config_read(struct virtio_device *device, unsigned offset,
