@@ -60,14 +60,17 @@ struct signals {
 
 enum { PATIENCE = 3 }; /* as many SIGINT or SIGTERM end the machine */
 
-/* Hand the caller's signals to the command; cancelled at the end. */
+/* Tells the thread that it is no longer needed. */
+#define SIGNAL_LEAVE SIGRTMIN
+
+/* Hand the caller's signals to the command, until SIGNAL_LEAVE. */
 static void *forward_signals(void *argument)
 {
     struct signals *signals = argument;
     int asked_to_end = 0;
     int number;
 
-    while (sigwait(&signals->set, &number) == 0) {
+    while (sigwait(&signals->set, &number) == 0 && number != SIGNAL_LEAVE) {
         if (number == SIGINT || number == SIGTERM)
             asked_to_end++;
         if (asked_to_end >= PATIENCE)
@@ -87,6 +90,7 @@ static void block_signals(struct signals *signals)
     sigaddset(&signals->set, SIGQUIT);
     sigaddset(&signals->set, SIGUSR1);
     sigaddset(&signals->set, SIGUSR2);
+    sigaddset(&signals->set, SIGNAL_LEAVE);
     pthread_sigmask(SIG_BLOCK, &signals->set, NULL);
 }
 
@@ -149,7 +153,7 @@ static int run_command(const struct run_options *options,
     if (!rc)
         rc = sm_exec_wait(signals.exec, 0, status, err);
     report(options, machine);
-    pthread_cancel(thread);
+    pthread_kill(thread, SIGNAL_LEAVE);
     pthread_join(thread, NULL);
     sm_exec_free(signals.exec);
     return rc;
