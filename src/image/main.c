@@ -1,0 +1,147 @@
+/* main.c: supermachine-image: makes an image ready to run.
+ *
+ *     supermachine-image prepare --home DIR [--disk-size BYTES]
+ *                        [--platform OS/ARCH] [--fd N] REFERENCE
+ *
+ * With --fd it writes frames (proto/image.h) to that descriptor, else lines of
+ * JSON to its output. Exit status: 0, 1 if the image cannot be made ready, 2
+ * if it was called wrongly.
+ */
+#include "base/bytes.h"
+#include "base/own.h"
+#include "image/prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+struct options {
+    const char *home;
+    const char *platform;
+    const char *reference;
+    uint64_t disk_bytes;
+    int fd; /* -1: JSON */
+};
+
+static int usage(const char *why)
+{
+    fprintf(stderr,
+            "supermachine-image: %s\n"
+            "usage: supermachine-image prepare --home DIR [--disk-size BYTES]\n"
+            "       [--platform OS/ARCH] [--fd N] REFERENCE\n",
+            why);
+    return 2;
+}
+
+/* A whole number in decimal, at most (most). */
+static bool parse_number(const char *text, uint64_t most, uint64_t *ret)
+{
+    char *end;
+    unsigned long long value;
+
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    *ret = value;
+    return !errno && !*end && value <= most;
+}
+
+/* Returns 0 or an exit status. */
+static int parse_option(int option, const char *value, struct options *options)
+{
+    uint64_t number;
+
+    switch (option) {
+    case 'h':
+        options->home = value;
+        return 0;
+    case 'p':
+        options->platform = value;
+        return 0;
+    case 'd':
+        if (!parse_number(value, INT64_MAX, &options->disk_bytes))
+            return usage("--disk-size must be a number of bytes");
+        return 0;
+    case 'f':
+        if (!parse_number(value, 1 << 20, &number) ||
+            fcntl((int)number, F_GETFD) < 0)
+            return usage("--fd must be an open descriptor");
+        options->fd = (int)number;
+        return 0;
+    default:
+        return usage("unknown option");
+    }
+}
+
+static int parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option names[] = {
+        {"home", required_argument, NULL, 'h'},
+        {"disk-size", required_argument, NULL, 'd'},
+        {"platform", required_argument, NULL, 'p'},
+        {"fd", required_argument, NULL, 'f'},
+        {0},
+    };
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        int status = parse_option(option, optarg, options);
+
+        if (status)
+            return status;
+    }
+    if (argc - optind != 2 || strcmp(argv[optind], "prepare") != 0)
+        return usage("what is there to do?");
+    options->reference = argv[optind + 1];
+    if (!options->home || options->home[0] != '/')
+        return usage("--home must be an absolute folder");
+    return 0;
+}
+
+static int prepare(const struct options *options, struct reporter *reporter,
+                   struct image_result *ret, struct sm_error *err)
+{
+    AUTO_FREE char *cwd = getcwd(NULL, 0);
+    AUTO_FREE char *reference = NULL;
+    struct image_request request = {
+        .platform = options->platform,
+        .disk_bytes = options->disk_bytes,
+    };
+    int rc = reference_absolute(options->reference, cwd, &reference, err);
+
+    if (rc)
+        return rc;
+    request.reference = reference;
+    return prepare_image(options->home, &request, reporter, ret, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {
+        .platform = "",
+        .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB,
+        .fd = -1,
+    };
+    AUTO(image_result_done) struct image_result result = {0};
+    struct reporter reporter;
+    struct sm_error err = {0};
+    int status = parse_options(argc, argv, &options);
+    int rc;
+
+    if (status)
+        return status;
+    reporter = (struct reporter){
+        .fd = options.fd < 0 ? STDOUT_FILENO : options.fd,
+        .json = options.fd < 0,
+    };
+    rc = prepare(&options, &reporter, &result, &err);
+    rc = rc ? report_error(&reporter, &err, &err),
+    rc      : report_result(&reporter, &result, &err);
+    if (rc)
+        fprintf(stderr, "supermachine-image: %s\n", err.message);
+    return rc ? 1 : 0;
+}

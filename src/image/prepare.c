@@ -1,0 +1,87 @@
+/* prepare.c: see prepare.h. */
+#include "image/prepare.h"
+
+#include "base/own.h"
+#include "platform/file.h"
+#include "rootfs/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void on_progress(void *context, const struct rootfs_progress *progress)
+{
+    char step[64];
+
+    snprintf(step, sizeof step, "layer %zu of %zu", progress->layer + 1,
+             progress->layer_count);
+    report_progress(context, step, progress->done_bytes, progress->total_bytes);
+}
+
+/* The parts of the result that come from the image; its config moves. */
+static int describe(struct oci_image *image, struct image_result *ret,
+                    struct sm_error *err)
+{
+    char text[DIGEST_TEXT_MAX];
+    char platform[PLATFORM_TEXT_MAX];
+
+    ret->config = image->config;
+    image->config = (struct image_config){0};
+    digest_text(&image->digest, text);
+    ret->digest = strdup(text);
+    digest_text(&image->config_digest, text);
+    ret->config_digest = strdup(text);
+    platform_text(&image->platform, platform);
+    ret->platform = strdup(platform);
+    if (!ret->digest || !ret->config_digest || !ret->platform)
+        return fail(err, SM_ENOMEM, "out of memory");
+    return 0;
+}
+
+static int load_image(const struct image_request *request,
+                      struct oci_source **ret_source,
+                      struct oci_image *ret_image, struct sm_error *err)
+{
+    AUTO(reference_done) struct reference reference = {0};
+    struct oci_platform platform;
+    int rc = reference_parse(request->reference, &reference, err);
+
+    if (!rc)
+        rc = platform_parse(request->platform, &platform, err);
+    if (!rc)
+        rc = oci_source_open(&reference, ret_source, err);
+    if (!rc)
+        rc = oci_image_load(*ret_source, reference.tag, &platform, ret_image,
+                            err);
+    return rc;
+}
+
+int prepare_image(const char *home, const struct image_request *request,
+                  struct reporter *reporter, struct image_result *ret,
+                  struct sm_error *err)
+{
+    struct rootfs_options options = {
+        .home = home,
+        .disk_bytes = request->disk_bytes,
+        .progress = on_progress,
+        .context = reporter,
+    };
+    AUTO(oci_source_closep) struct oci_source *source = NULL;
+    AUTO(oci_image_done) struct oci_image image = {0};
+    int rc = load_image(request, &source, &image, err);
+
+    *ret = (struct image_result){.disk_bytes = request->disk_bytes};
+    if (!rc)
+        rc = folder_make(home, err);
+    if (!rc)
+        rc = rootfs_prepare(source, &image, &options, &ret->rootfs,
+                            &ret->reused, err);
+    if (!rc)
+        rc = describe(&image, ret, err);
+    /* A record that cannot be kept only costs the next start time. */
+    if (!rc)
+        (void)resolved_save(home, request, &source->witnesses, ret, NULL);
+    if (!rc)
+        return 0;
+    image_result_done(ret);
+    return wrap(err, rc, "image %s", request->reference);
+}

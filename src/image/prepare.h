@@ -1,0 +1,17 @@
+/* prepare.h: from a reference to a root file system and what to run in it. */
+#ifndef SM_IMAGE_PREPARE_H
+#define SM_IMAGE_PREPARE_H
+
+#include "image/report.h"
+#include "proto/resolved.h"
+
+/*
+ * Make (request) ready under (home), and keep the way there for the next
+ * resolved_load(). Returns 0 and the result, for image_result_done(), or what
+ * oci_source_open(), oci_image_load() and rootfs_prepare() say.
+ */
+int prepare_image(const char *home, const struct image_request *request,
+                  struct reporter *reporter, struct image_result *ret,
+                  struct sm_error *err);
+
+#endif

@@ -1,0 +1,127 @@
+/* report.c: frames or lines of JSON; see report.h. */
+#include "image/report.h"
+
+#include "base/bytes.h"
+#include "base/own.h"
+#include "platform/clock.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRESS_NS (100 * NS_PER_MS)
+
+static int send_all(int fd, const struct buf *bytes, struct sm_error *err)
+{
+    size_t done = 0;
+
+    if (bytes->failed)
+        return fail(err, SM_ELIMIT, "report of more than %zu bytes",
+                    bytes->cap);
+    while (done < bytes->size) {
+        ssize_t put = write(fd, bytes->data + done, bytes->size - done);
+
+        if (put < 0 && errno != EINTR)
+            return fail_os(err, "report");
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return 0;
+}
+
+/* One line; takes (line) over, which may be NULL. */
+static int send_line(int fd, json_t *line, struct sm_error *err)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+    AUTO_FREE char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+
+    json_decref(line);
+    if (!text)
+        return fail(err, SM_ENOMEM, "report: out of memory");
+    buf_init(&bytes, IMAGE_FRAME_MAX);
+    buf_append(&bytes, text, strlen(text));
+    buf_append(&bytes, "\n", 1);
+    return send_all(fd, &bytes, err);
+}
+
+void report_progress(struct reporter *reporter, const char *step, uint64_t done,
+                     uint64_t total)
+{
+    struct image_progress progress = {.done = done, .total = total};
+    AUTO(buf_done) struct buf bytes = {0};
+    uint64_t now = clock_monotonic_ns();
+
+    if (reporter->last_ns && now - reporter->last_ns < PROGRESS_NS)
+        return;
+    reporter->last_ns = now;
+    buf_init(&bytes, 64 * KIB);
+    if (reporter->json) {
+        (void)send_line(reporter->fd,
+                        json_pack("{ss ss sI sI}", "event", "progress", "step",
+                                  step, "done", (json_int_t)done, "total",
+                                  (json_int_t)total),
+                        NULL);
+        return;
+    }
+    progress.step = strdup(step);
+    image_put_progress(&bytes, &progress);
+    (void)send_all(reporter->fd, &bytes, NULL);
+    image_progress_done(&progress);
+}
+
+static json_t *strings_json(const struct image_strings *list)
+{
+    json_t *array = json_array();
+
+    for (uint32_t i = 0; array && i < list->count; i++)
+        json_array_append_new(array, json_string(list->items[i]));
+    return array;
+}
+
+static json_t *config_json(const struct image_config *config)
+{
+    return json_pack(
+        "{so so so so so so ss ss ss ss}", "entrypoint",
+        strings_json(&config->entrypoint), "cmd", strings_json(&config->cmd),
+        "env", strings_json(&config->env), "volumes",
+        strings_json(&config->volumes), "ports", strings_json(&config->ports),
+        "labels", strings_json(&config->labels), "workdir", config->workdir,
+        "user", config->user, "stop_signal", config->stop_signal, "healthcheck",
+        config->healthcheck);
+}
+
+int report_result(struct reporter *reporter, const struct image_result *result,
+                  struct sm_error *err)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+
+    buf_init(&bytes, IMAGE_FRAME_MAX);
+    if (reporter->json)
+        return send_line(reporter->fd,
+                         json_pack("{ss ss sI ss ss ss sb so}", "event",
+                                   "result", "rootfs", result->rootfs, "size",
+                                   (json_int_t)result->disk_bytes, "digest",
+                                   result->digest, "config_digest",
+                                   result->config_digest, "platform",
+                                   result->platform, "reused", result->reused,
+                                   "config", config_json(&result->config)),
+                         err);
+    image_put_result(&bytes, result);
+    return send_all(reporter->fd, &bytes, err);
+}
+
+int report_error(struct reporter *reporter, const struct sm_error *error,
+                 struct sm_error *err)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+
+    buf_init(&bytes, 64 * KIB);
+    if (reporter->json)
+        return send_line(reporter->fd,
+                         json_pack("{ss si ss}", "event", "error", "code",
+                                   error->code, "message", error->message),
+                         err);
+    image_put_error(&bytes, error);
+    return send_all(reporter->fd, &bytes, err);
+}

@@ -1,0 +1,23 @@
+/* report.h: what supermachine-image tells its starter, as frames on a
+ * descriptor (proto/image.h) or as lines of JSON on its output. */
+#ifndef SM_IMAGE_REPORT_H
+#define SM_IMAGE_REPORT_H
+
+#include "proto/image.h"
+
+struct reporter {
+    int fd;
+    bool json;
+    uint64_t last_ns; /* when progress was last told */
+};
+
+/* At most ten times a second; the others are dropped. */
+void report_progress(struct reporter *reporter, const char *step, uint64_t done,
+                     uint64_t total);
+/* Return 0, or an error when nobody could be told. */
+int report_result(struct reporter *reporter, const struct image_result *result,
+                  struct sm_error *err);
+int report_error(struct reporter *reporter, const struct sm_error *error,
+                 struct sm_error *err);
+
+#endif

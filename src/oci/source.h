@@ -1,0 +1,49 @@
+/* source.h: where images come from.
+ *
+ * How it works
+ *   A source finds what a reference names and opens blobs by descriptor; it
+ *   knows nothing of what they mean. Layout folders are one kind; archives
+ *   and the store, whose blobs lie in files as well, and the registry, which
+ *   fills the store first, are others. image.h makes an image out of any.
+ */
+#ifndef SM_OCI_SOURCE_H
+#define SM_OCI_SOURCE_H
+
+#include "base/own.h"
+#include "oci/blob.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+#include "proto/resolved.h"
+
+struct oci_source;
+
+struct oci_source_ops {
+    /* The manifest or index that (tag) names, or the only sensible one if it
+     * is NULL. SM_ENOENT with the tags that are there. */
+    int (*find)(struct oci_source *source, const char *tag,
+                const struct oci_platform *platform, struct oci_descriptor *ret,
+                struct sm_error *err);
+    /* Size and digest are those of the descriptor, or reading ends with an
+     * error. */
+    int (*blob_open)(struct oci_source *source,
+                     const struct oci_descriptor *descriptor, struct blob **ret,
+                     struct sm_error *err);
+    void (*close)(struct oci_source *source);
+};
+
+/* One kind embeds this as its first field. One thread at a time. */
+struct oci_source {
+    const struct oci_source_ops *ops;
+    /* The files that decided what find() returned. */
+    struct image_witnesses witnesses;
+};
+
+/* Opens whatever (reference) names. */
+int oci_source_open(const struct reference *reference, struct oci_source **ret,
+                    struct sm_error *err);
+/* NULL is fine. */
+void oci_source_close(struct oci_source *source);
+
+OWN_DEFINE(struct oci_source, oci_source_close)
+
+#endif
