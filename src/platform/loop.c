@@ -9,6 +9,7 @@
 
 #include "base/own.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <uv.h>
 
@@ -177,6 +178,18 @@ static bool is_regular_file(int fd)
     return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
 }
 
+/* uv_poll_init() makes (fd) non-blocking, which is not ours to decide: its
+ * open file may be shared with other processes, as terminals are. */
+static int init_poll(struct loop *loop, struct loop_watch *watch, int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    int status = uv_poll_init(&loop->uv, &watch->u.poll, fd);
+
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        fcntl(fd, F_SETFL, flags);
+    return status;
+}
+
 int loop_watch(struct loop *loop, int fd, unsigned events, loop_fn *fn,
                void *context, struct loop_watch **ret, struct sm_error *err)
 {
@@ -189,10 +202,12 @@ int loop_watch(struct loop *loop, int fd, unsigned events, loop_fn *fn,
     watch->fn = fn;
     watch->context = context;
     watch->is_file = is_regular_file(fd);
-    if (watch->is_file)
+    status = watch->is_file ? UV_EPERM : init_poll(loop, watch, fd);
+    /* epoll says so for files and for devices that never wait (/dev/null). */
+    if (status == UV_EPERM) {
+        watch->is_file = true;
         status = uv_idle_init(&loop->uv, &watch->u.always);
-    else
-        status = uv_poll_init(&loop->uv, &watch->u.poll, fd);
+    }
     if (status) {
         free(watch);
         return fail_uv(err, status, "event loop: watch a descriptor");

@@ -4,7 +4,8 @@
  *   A loop belongs to the thread that runs it. Watches are made, changed and
  *   freed on that thread only, also from inside of their own callback.
  *   loop_wake() and loop_stop() may be called from any thread. A watch on a
- *   regular file is always ready. Behind it stands libuv.
+ *   regular file, or on a device like /dev/null, is always ready. The flags of
+ *   a watched descriptor are left as they are. Behind it stands libuv.
  */
 #ifndef SM_PLATFORM_LOOP_H
 #define SM_PLATFORM_LOOP_H
