@@ -198,8 +198,8 @@ void job_abandon(struct job *job)
     }
     inlet_close(&job->in);
     if (job->flags & AGENT_EXEC_KEEP) {
-        outlet_grant(&job->out);
-        outlet_grant(&job->err);
+        outlet_discard(&job->out);
+        outlet_discard(&job->err);
         return;
     }
     outlet_close(&job->out);
@@ -476,10 +476,12 @@ static int job_close(struct job *job, const struct frame *frame,
     outlet = outlet_of(job, stream);
     if (!outlet)
         return fail(err, SM_EPROTO, "CLOSE of stdin by the host");
-    /* A terminal has one descriptor for both directions: closing it would
-     * hang up a program that may only have lost its audience. */
-    if (outlet->terminal)
+    /* A program that is kept may lose its audience but not its life; and a
+     * terminal is one thing in both directions. */
+    if (job->flags & AGENT_EXEC_KEEP || outlet->terminal) {
+        outlet_discard(outlet);
         return 0;
+    }
     outlet_close(outlet);
     job_check_end(job);
     return 0;

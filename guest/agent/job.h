@@ -19,6 +19,7 @@ struct outlet {
     int fd; /* -1: ended, or there is none */
     enum agent_stream stream;
     bool terminal;
+    bool discarding; /* nobody wants it, but the program goes on    */
     bool hung_up;    /* no further event comes: read up to the end */
     bool last_call;  /* the program has ended: take what is there   */
     size_t left;     /* with last_call on a pipe: how much that is  */
@@ -91,7 +92,10 @@ void job_check_end(struct job *job);
 void outlet_init(struct outlet *outlet, struct job *job,
                  enum agent_stream stream);
 void outlet_start(struct outlet *outlet);
+/* Its credit has grown. */
 void outlet_grant(struct outlet *outlet);
+/* From here on read and drop. */
+void outlet_discard(struct outlet *outlet);
 void outlet_last_call(struct outlet *outlet);
 void outlet_close(struct outlet *outlet);
 

@@ -2,8 +2,8 @@
  *
  * How it works
  *   Each turn reads one frame's worth, straight behind a frame header, if the
- *   host has granted credit and the link takes data. Without a link (a kept
- *   program whose session is gone) output is read and dropped.
+ *   host has granted credit and the link takes data. What nobody wants (a
+ *   kept program's, after its session has gone) is read and dropped.
  *
  *   When the program's process has ended, others may still hold the pipe open
  *   and go on writing. The stream ends with what the pipe holds at that
@@ -44,7 +44,7 @@ static void outlet_end(struct outlet *outlet, bool said)
     struct job *job = outlet->job;
 
     outlet_close(outlet);
-    if (job->link && !said)
+    if (job->link && !said && !outlet->discarding)
         frame_put(link_buf(job->link),
                   &(struct frame){.type = (uint16_t)(outlet->stream == AGENT_OUT
                                                          ? AGENT_STDOUT
@@ -61,8 +61,10 @@ static size_t read_size(struct outlet *outlet)
     struct link *link = outlet->job->link;
     size_t size = AGENT_DATA_MAX;
 
-    if (!link)
-        return size;
+    if (outlet->discarding)
+        return outlet->last_call && !outlet->terminal
+                   ? min_u64(size, outlet->left)
+                   : size;
     if (outlet->credit == 0)
         return 0;
     if (!link_takes_data(link)) {
@@ -86,7 +88,7 @@ static void send_out(struct outlet *outlet, uint8_t *bytes, size_t count,
         .count = (uint32_t)count,
     };
 
-    if (!job->link)
+    if (outlet->discarding)
         return;
     outlet->credit -= (uint32_t)count;
     frame_put_header(bytes, &frame);
@@ -147,6 +149,12 @@ void outlet_grant(struct outlet *outlet)
 {
     if (outlet->fd >= 0)
         ring_put(&outlet->job->guest->due, &outlet->task);
+}
+
+void outlet_discard(struct outlet *outlet)
+{
+    outlet->discarding = true;
+    outlet_grant(outlet);
 }
 
 void outlet_last_call(struct outlet *outlet)

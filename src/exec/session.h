@@ -4,7 +4,8 @@
  *   A session drives one connected stream socket (to the worker's vsock
  *   device) from a loop. It has no thread and no lock of its own: every call
  *   is made on the loop's thread, also from inside of its callbacks, and every
- *   callback comes from the loop, never from inside of a call. What is to be
+ *   callback comes from the loop, never from inside of a call (session_close()
+ *   is the exception that says so). What is to be
  *   sent in one go goes out together: session_setup() and exec_start() right
  *   after each other reach the agent in one piece, which is how the first
  *   program starts in the same round trip.

@@ -36,6 +36,7 @@ enum {
     AGENT_CHANNELS_MAX = 1024,      /* programs of one session at a time     */
     AGENT_ENTROPY_MIN = 32,
     AGENT_ENTROPY_MAX = 512,
+    AGENT_HOSTNAME_MAX = 64, /* Linux's own limit */
     AGENT_TIMEOUT_MAX_MS = 0x7fffffff
 };
 
@@ -129,7 +130,7 @@ struct agent_setup {
     uint64_t wall_clock_ns; /* since 1970, UTC                            */
     const uint8_t *entropy; /* credited in full; AGENT_ENTROPY_MIN to MAX */
     size_t entropy_count;
-    const char *hostname;    /* at most 64 bytes; "": stays                */
+    const char *hostname;    /* AGENT_HOSTNAME_MAX; "": stays                */
     uint8_t machine_id[16];  /* over /etc/machine-id if the image has one  */
     uint8_t boot_id[16];     /* over /proc/sys/kernel/random/boot_id       */
     struct agent_mount root; /* source "": stay in the initramfs           */
@@ -240,6 +241,10 @@ void agent_put_signal(struct buf *to, uint32_t channel, uint32_t signal,
 void agent_put_resize(struct buf *to, uint32_t channel, uint16_t rows,
                       uint16_t columns);
 void agent_put_shutdown(struct buf *to, const struct agent_shutdown *shutdown);
+
+/* Values in range, as the agent asks for; the decoders check this as well. */
+bool agent_setup_is_valid(const struct agent_setup *setup);
+bool agent_exec_is_valid(const struct agent_exec *exec);
 
 /* What was read is freed by agent_setup_done() and agent_exec_done(), also
  * after a failure. */

@@ -129,8 +129,6 @@ static void read_mount(struct request *request, struct agent_mount *ret)
     ret->fstype = read_string(request);
     ret->data = read_string(request);
     ret->flags = wire_u64(&request->from);
-    if (ret->flags & ~(uint64_t)AGENT_MOUNT_ALL)
-        request->from.failed = true;
 }
 
 static void put_file(struct buf *to, const struct agent_file *file)
@@ -151,9 +149,30 @@ static void read_file(struct request *request, struct agent_file *ret)
     ret->gid = wire_u32(&request->from);
     ret->flags = wire_u32(&request->from);
     ret->bytes = read_bytes(request, &ret->count);
-    if (ret->path[0] != '/' || ret->mode > 07777 ||
-        ret->flags & ~(uint32_t)AGENT_FILE_BIND)
-        request->from.failed = true;
+}
+
+static bool is_absolute(const char *path)
+{
+    return path && path[0] == '/';
+}
+
+bool agent_setup_is_valid(const struct agent_setup *setup)
+{
+    if (!setup->entropy || setup->entropy_count < AGENT_ENTROPY_MIN ||
+        setup->entropy_count > AGENT_ENTROPY_MAX ||
+        (setup->hostname && strlen(setup->hostname) > AGENT_HOSTNAME_MAX) ||
+        setup->root.flags & ~(uint64_t)AGENT_MOUNT_ALL)
+        return false;
+    for (uint32_t i = 0; i < setup->mount_count; i++)
+        if (!is_absolute(setup->mounts[i].target) ||
+            setup->mounts[i].flags & ~(uint64_t)AGENT_MOUNT_ALL)
+            return false;
+    for (uint32_t i = 0; i < setup->file_count; i++)
+        if (!is_absolute(setup->files[i].path) ||
+            setup->files[i].mode > 07777 ||
+            setup->files[i].flags & ~(uint32_t)AGENT_FILE_BIND)
+            return false;
+    return true;
 }
 
 void agent_put_setup(struct buf *to, const struct agent_setup *setup)
@@ -182,11 +201,8 @@ static void read_setup_lists(struct request *request, struct agent_setup *ret)
     struct agent_mount *mounts = take(request, count, sizeof *mounts);
     struct agent_file *files;
 
-    for (uint32_t i = 0; mounts && i < count; i++) {
+    for (uint32_t i = 0; mounts && i < count; i++)
         read_mount(request, &mounts[i]);
-        if (mounts[i].target[0] != '/')
-            request->from.failed = true;
-    }
     ret->mounts = mounts;
     ret->mount_count = mounts ? count : 0;
     count = read_count(request, 24);
@@ -215,8 +231,7 @@ int agent_get_setup(struct agent_setup *ret, const struct frame *frame,
     wire_bytes(&request.from, ret->boot_id, sizeof ret->boot_id);
     read_mount(&request, &ret->root);
     read_setup_lists(&request, ret);
-    if (!wire_ok(&request.from) || ret->entropy_count < AGENT_ENTROPY_MIN ||
-        ret->entropy_count > AGENT_ENTROPY_MAX || strlen(ret->hostname) > 64)
+    if (!wire_ok(&request.from) || !agent_setup_is_valid(ret))
         return fail(err, SM_EPROTO, "malformed SETUP");
     return 0;
 }
@@ -266,8 +281,7 @@ static void read_rlimits(struct request *request, struct agent_exec *ret)
     ret->rlimit_count = limits ? count : 0;
 }
 
-/* Everything that the types above do not say already. */
-static bool exec_makes_sense(const struct agent_exec *exec)
+bool agent_exec_is_valid(const struct agent_exec *exec)
 {
     return exec->argv && exec->argv[0] && exec->argv[0][0] &&
            !(exec->flags & ~(uint32_t)AGENT_EXEC_ALL) &&
@@ -300,7 +314,7 @@ int agent_get_exec(struct agent_exec *ret, const struct frame *frame,
     ret->cwd = read_string(&request);
     ret->user = read_string(&request);
     read_rlimits(&request, ret);
-    if (!wire_ok(&request.from) || !exec_makes_sense(ret))
+    if (!wire_ok(&request.from) || !agent_exec_is_valid(ret))
         return fail(err, SM_EPROTO, "malformed EXEC");
     return 0;
 }
