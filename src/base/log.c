@@ -7,8 +7,9 @@
 
 enum { LINE_BYTES = 512 };
 
-static void hand_out(const struct log_sink *to, enum log_level level,
-                     const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void hand_out(
+    const struct log_sink *to, enum log_level level, const char *fmt,
+    va_list ap)
 {
     char line[LINE_BYTES];
 

@@ -165,23 +165,34 @@ bool virtio_pop(struct virtio_device *device, unsigned queue,
     return rc > 0;
 }
 
+/* Serve at most *left requests with kicks off. True if there were any. */
+static bool serve_some(struct virtio_device *device, unsigned queue,
+                       virtio_serve_fn *serve, unsigned *left)
+{
+    struct vq_chain chain;
+    unsigned before = *left;
+
+    vq_kicks_off(&device->queue[queue]);
+    while (*left && virtio_pop(device, queue, &chain)) {
+        serve(device, queue, &chain);
+        --*left;
+    }
+    return *left != before;
+}
+
 void virtio_serve(struct virtio_device *device, unsigned queue,
                   virtio_serve_fn *serve)
 {
     struct vq *vq = &device->queue[queue];
-    struct vq_chain chain;
-    unsigned served = 0;
+    unsigned left = VIRTIO_BATCH;
 
-    do {
-        vq_kicks_off(vq);
-        while (served < VIRTIO_BATCH && virtio_pop(device, queue, &chain)) {
-            serve(device, queue, &chain);
-            served++;
-        }
-    } while (served < VIRTIO_BATCH && virtio_is_live(device) &&
-             vq_kicks_on(vq));
+    serve_some(device, queue, serve, &left);
+    /* Finding nothing where the index promised something ends it: a driver
+     * that takes requests back cannot keep us here. */
+    while (left && vq_kicks_on(vq) && serve_some(device, queue, serve, &left))
+        ;
     virtio_interrupt(device, queue);
-    if (served == VIRTIO_BATCH)
+    if (!left)
         virtio_kick(device, queue);
 }
 
