@@ -19,32 +19,45 @@
 
 #include "arch/arch.h"
 
+/* Where the set-up header begins, in a bzImage as in the zero page, and how
+ * much room the zero page has for it. */
+enum { SETUP_HEADER = 0x1f1, SETUP_HEADER_MAX = 0x290 - SETUP_HEADER };
+
 /* What the kernel's file said. */
 struct kernel_image {
-    uint64_t entry; /* guest-physical                                   */
-    uint64_t start; /* the memory that the kernel needs for itself      */
+    uint64_t entry; /* guest-physical                                    */
+    uint64_t start; /* the memory that the kernel needs for itself       */
     uint64_t end;
-    uint64_t initrd_max;  /* last byte that the initrd may have              */
-    uint32_t cmdline_max; /* bytes without the NUL                          */
-    bool has_header;      /* bzImage: (header) goes into the zero page        */
-    uint16_t header_bytes;
-    uint8_t header[256]; /* from offset 0x1f1 of the file                   */
+    uint64_t initrd_max;   /* last byte that the initrd may have          */
+    uint32_t cmdline_max;  /* bytes without the NUL                       */
+    uint32_t header_bytes; /* bzImage: of (header); vmlinux: 0           */
+    uint8_t header[SETUP_HEADER_MAX]; /* goes into the zero page         */
 };
 
 /* Recognise the file, check it, load it. Errors as arch_boot(). */
 int kernel_load(int fd, const struct gmem *mem, struct kernel_image *ret,
                 struct sm_error *err);
 
-/* Fill the zero page (4096 bytes, all zero before). */
-struct boot_params_config {
+/* Read (bytes) of (fd) at (offset) into guest memory. SM_EIMAGE: the file ends
+ * before, SM_ENOSPC: no such memory. (what) for messages. */
+struct file_range {
+    int fd;
+    uint64_t offset;
+    uint64_t bytes;
+    const char *what;
+};
+int load_range(const struct gmem *mem, struct gpa to,
+               const struct file_range *from, struct sm_error *err);
+
+/* Fill the zero page: 4096 bytes that are all zero before. */
+struct boot_params {
     const struct arch_layout *layout;
     const struct kernel_image *kernel;
-    struct arch_range initrd; /* .bytes == 0: none                    */
+    struct arch_range initrd; /* .bytes == 0: none */
     struct gpa cmdline;
-    uint32_t cmdline_bytes; /* without the NUL                        */
     struct gpa rsdp;
-    struct gpa setup_data; /* .v == 0: none                           */
+    struct gpa setup_data; /* .v == 0: none */
 };
-void boot_params_fill(uint8_t *page, const struct boot_params_config *config);
+void boot_params_fill(uint8_t *page, const struct boot_params *params);
 
 #endif

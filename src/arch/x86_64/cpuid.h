@@ -22,18 +22,19 @@
 /* Goes up when a change of the table takes something away. */
 enum { CPUID_POLICY_VERSION = 1 };
 
-/* (host) -> (ret) for a machine with (vcpus) processors. APIC ids are left
- * zero: the backend puts them in. SM_ENOTSUP: the host lacks what every guest
- * kernel needs (named). */
+/* (host) -> (ret) for a machine with (vcpus) processors, 1 to 255. APIC ids
+ * are left zero: the backend puts them in. SM_ENOTSUP: the host lacks what
+ * every guest kernel needs. */
 int cpuid_make(const struct hv_cpuid_table *host, uint32_t vcpus,
                struct hv_cpuid_table *ret, struct sm_error *err);
 
-/* Everything that (table) promises is offered by (host) too; else SM_ENOTSUP
- * and the first leaf and bits that are missing. */
+/* Everything that (table) promises is in (offered), which is what cpuid_make()
+ * gives on this host; else SM_ENOTSUP with the first leaf and what is missing.
+ */
 int cpuid_check(const struct hv_cpuid_table *table,
-                const struct hv_cpuid_table *host, struct sm_error *err);
+                const struct hv_cpuid_table *offered, struct sm_error *err);
 
-/* The entry, or NULL. */
+/* The entry, or NULL. (subleaf) counts only where the leaf has them. */
 const struct hv_cpuid *cpuid_find(const struct hv_cpuid_table *table,
                                   uint32_t leaf, uint32_t subleaf);
 
