@@ -90,6 +90,8 @@ bool buf_print(struct buf *buf, const char *fmt, ...)
 void buf_consume(struct buf *buf, size_t count)
 {
     assert(count <= buf->size);
+    if (!count)
+        return;
     memmove(buf->data, buf->data + count, buf->size - count);
     buf->size -= count;
 }

@@ -13,7 +13,9 @@
  *       return fail(err, SM_EINVAL, "memory of %u MiB: at least 32", mib);
  *
  *   Messages are lower case, end without a full stop, name the object, the
- *   wrong value, the right range and, where known, the way out.
+ *   wrong value, the right range and, where known, the way out. Whatever is
+ *   put into them, they stay one line of UTF-8: a byte that could not be part
+ *   of one becomes '?'. A message that is too long is cut at its end.
  */
 #ifndef SM_BASE_ERROR_H
 #define SM_BASE_ERROR_H
@@ -37,7 +39,8 @@ int fail_os(struct sm_error *err, const char *fmt, ...)
 int fail_errno(struct sm_error *err, int os_error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4), cold));
 
-/* Put "context: " in front of the message of (err). Returns (rc). */
+/* Put "context: " in front of the message of (err), whose code becomes (rc).
+ * Returns (rc). */
 int wrap(struct sm_error *err, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4), cold));
 
