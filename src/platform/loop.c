@@ -2,8 +2,12 @@
  *
  * libuv frees a handle only in a later turn of its loop, so watches and timers
  * are heap objects that delete themselves in the close callback. Descriptors
- * that epoll refuses (regular files) are served by an idle-style handle that
- * reports readiness in every turn.
+ * that epoll refuses (regular files, /dev/null) are served by an idle-style
+ * handle that reports readiness in every turn.
+ *
+ * A single turn of libuv runs the timers that are due and then waits, as if
+ * nothing had happened, for whatever is left: perhaps for ever. Where a timer
+ * fires in a turn, uv_stop() therefore takes the waiting out of it.
  */
 #include "platform/loop.h"
 
@@ -17,6 +21,8 @@ struct loop {
     uv_loop_t uv;
     uv_async_t wake;
     uv_async_t stop;
+    uv_timer_t turn; /* ends the waiting of loop_turn() */
+    bool turning;    /* in loop_turn(), not in loop_run() */
     loop_timer_fn *on_wake;
     void *wake_context;
 };
@@ -31,7 +37,7 @@ struct loop_watch {
     loop_fn *fn;
     void *context;
     unsigned events;
-    bool is_file;
+    bool never_waits; /* epoll refuses it: `always` is used */
 };
 
 struct loop_timer {
@@ -73,6 +79,9 @@ int loop_new(struct loop **ret, struct sm_error *err)
     status = uv_async_init(&loop->uv, &loop->wake, woken);
     if (!status)
         status = uv_async_init(&loop->uv, &loop->stop, stopped);
+    if (!status)
+        status = uv_timer_init(&loop->uv, &loop->turn);
+    loop->uv.data = loop;
     loop->wake.data = loop;
     if (status) {
         loop_free(loop);
@@ -104,29 +113,25 @@ void loop_run(struct loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
-static void turn_over(uv_timer_t *timer)
+/* Something happened before the waiting of a turn: do not wait. */
+static void end_turn(uv_timer_t *timer)
 {
-    (void)timer;
+    struct loop *loop = timer->loop->data;
+
+    if (loop->turning)
+        uv_stop(&loop->uv);
 }
 
 void loop_turn(struct loop *loop, int timeout_ms)
 {
-    uv_timer_t timer;
-
-    if (timeout_ms < 0) {
-        uv_run(&loop->uv, UV_RUN_ONCE);
-        return;
+    loop->turning = true;
+    if (timeout_ms > 0) {
+        uv_update_time(&loop->uv);
+        uv_timer_start(&loop->turn, end_turn, (uint64_t)timeout_ms, 0);
     }
-    if (timeout_ms == 0) {
-        uv_run(&loop->uv, UV_RUN_NOWAIT);
-        return;
-    }
-    uv_timer_init(&loop->uv, &timer);
-    uv_timer_start(&timer, turn_over, (uint64_t)timeout_ms, 0);
-    uv_run(&loop->uv, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, NULL);
-    /* The timer lives on this stack frame: let libuv drop it now. */
-    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    uv_run(&loop->uv, timeout_ms ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    uv_timer_stop(&loop->turn);
+    loop->turning = false;
 }
 
 void loop_stop(struct loop *loop)
@@ -150,6 +155,19 @@ int loop_fd(const struct loop *loop)
     return uv_backend_fd(&loop->uv);
 }
 
+static int uv_events(unsigned events)
+{
+    int wanted = 0;
+
+    if (events & LOOP_READ)
+        wanted |= UV_READABLE | UV_DISCONNECT;
+    if (events & LOOP_WRITE)
+        wanted |= UV_WRITABLE;
+    if (events & LOOP_HUP)
+        wanted |= UV_DISCONNECT;
+    return wanted;
+}
+
 static void polled(uv_poll_t *poll, int status, int events)
 {
     struct loop_watch *watch = poll->data;
@@ -159,8 +177,14 @@ static void polled(uv_poll_t *poll, int status, int events)
         happened |= LOOP_READ;
     if (events & UV_WRITABLE)
         happened |= LOOP_WRITE;
-    if (status < 0 || (events & UV_DISCONNECT))
+    if (events & UV_DISCONNECT)
         happened |= LOOP_HUP;
+    if (status < 0) {
+        /* An error is pending. libuv stops here; but readiness stays until
+         * somebody reads or writes, who then sees the error. */
+        uv_poll_start(poll, uv_events(watch->events), polled);
+        happened = LOOP_HUP | (watch->events & (LOOP_READ | LOOP_WRITE));
+    }
     watch->fn(watch->context, happened);
 }
 
@@ -169,13 +193,6 @@ static void always_ready(uv_idle_t *idle)
     struct loop_watch *watch = idle->data;
 
     watch->fn(watch->context, watch->events & (LOOP_READ | LOOP_WRITE));
-}
-
-static bool is_regular_file(int fd)
-{
-    struct stat st;
-
-    return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
 }
 
 /* uv_poll_init() makes (fd) non-blocking, which is not ours to decide: its
@@ -201,11 +218,9 @@ int loop_watch(struct loop *loop, int fd, unsigned events, loop_fn *fn,
     watch->loop = loop;
     watch->fn = fn;
     watch->context = context;
-    watch->is_file = is_regular_file(fd);
-    status = watch->is_file ? UV_EPERM : init_poll(loop, watch, fd);
-    /* epoll says so for files and for devices that never wait (/dev/null). */
+    status = init_poll(loop, watch, fd);
     if (status == UV_EPERM) {
-        watch->is_file = true;
+        watch->never_waits = true;
         status = uv_idle_init(&loop->uv, &watch->u.always);
     }
     if (status) {
@@ -220,28 +235,19 @@ int loop_watch(struct loop *loop, int fd, unsigned events, loop_fn *fn,
 
 void loop_change(struct loop_watch *watch, unsigned events)
 {
-    int wanted = 0;
-
     if (events == watch->events)
         return;
     watch->events = events;
-    if (watch->is_file) {
-        if (events)
+    if (watch->never_waits) {
+        if (events & (LOOP_READ | LOOP_WRITE))
             uv_idle_start(&watch->u.always, always_ready);
         else
             uv_idle_stop(&watch->u.always);
-        return;
-    }
-    if (events & LOOP_READ)
-        wanted |= UV_READABLE | UV_DISCONNECT;
-    if (events & LOOP_WRITE)
-        wanted |= UV_WRITABLE;
-    if (events & LOOP_HUP)
-        wanted |= UV_DISCONNECT;
-    if (wanted)
-        uv_poll_start(&watch->u.poll, wanted, polled);
-    else
+    } else if (events) {
+        uv_poll_start(&watch->u.poll, uv_events(events), polled);
+    } else {
         uv_poll_stop(&watch->u.poll);
+    }
 }
 
 static void watch_closed(uv_handle_t *handle)
@@ -259,6 +265,7 @@ static void timer_fired(uv_timer_t *timer)
 {
     struct loop_timer *own = timer->data;
 
+    end_turn(timer);
     own->fn(own->context);
 }
 

@@ -21,8 +21,9 @@ struct loop_timer;
 enum {
     LOOP_READ = 1,  /* readable, or the peer closed */
     LOOP_WRITE = 2, /* writable */
-    LOOP_HUP = 4    /* the peer hung up or an error is pending; comes with
-                       LOOP_READ, or alone when asked for alone */
+    LOOP_HUP = 4    /* the peer sends no more (data may still be there) or an
+                       error is pending; comes with LOOP_READ, or alone when
+                       asked for alone */
 };
 
 /* (events) is a set of LOOP_*. */
@@ -38,20 +39,22 @@ void loop_run(struct loop *loop);
 /* Run what is ready; wait for at most (timeout_ms), -1: until something
  * happened. */
 void loop_turn(struct loop *loop, int timeout_ms);
-/* Make loop_run() return after the present callback. Any thread; a stop
- * before the run makes the next run return at once. */
+/* Make loop_run() return soon; callbacks of what is ready already may still
+ * come. Any thread; a stop before the run ends the next run at once. */
 void loop_stop(struct loop *loop);
 /* Have (fn) called once, soon, on the loop's thread. Any thread. Wakes with
  * the same loop add up: (fn) is the one given to loop_on_wake(). */
 void loop_wake(struct loop *loop);
 void loop_on_wake(struct loop *loop, loop_timer_fn *fn, void *context);
-/* Readable when loop_turn() has something to do: to put a loop into another
- * program's loop. */
+/* Readable when a watched descriptor or a wake gives loop_turn() something to
+ * do: to put a loop into another program's loop. Timers, and watches that are
+ * always ready, do not show; a change of watches shows after one more turn. */
 int loop_fd(const struct loop *loop);
 
 /*
- * Watch (fd), which stays the caller's and must stay open until
- * loop_unwatch(). (events) may be 0: nothing is reported until loop_change().
+ * Watch (fd), which stays the caller's, keeps its flags and must stay open
+ * until loop_unwatch(). (events) may be 0: nothing is reported until
+ * loop_change(). SM_EEXIST: (fd) is being watched in this loop already.
  */
 int loop_watch(struct loop *loop, int fd, unsigned events, loop_fn *fn,
                void *context, struct loop_watch **ret, struct sm_error *err);
