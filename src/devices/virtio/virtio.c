@@ -105,6 +105,12 @@ void virtio_kick(struct virtio_device *device, unsigned queue)
         device->kick(device->kick_context, queue);
 }
 
+static void kick_all(struct virtio_device *device)
+{
+    for (unsigned i = 0; i < device->queue_count; i++)
+        virtio_kick(device, i);
+}
+
 void virtio_config_changed(struct virtio_device *device)
 {
     device->state.generation++;
@@ -143,8 +149,7 @@ void virtio_device_notify(struct virtio_device *device, unsigned queue)
 
 void virtio_device_resume(struct virtio_device *device)
 {
-    for (unsigned i = 0; i < device->queue_count; i++)
-        virtio_kick(device, i);
+    kick_all(device);
     /* The interrupt may have been on its way when the record was made. One too
      * many does no harm. */
     if (atomic_load(&device->interrupt_status))
@@ -246,9 +251,6 @@ static void activate(struct virtio_device *device)
 {
     if (device->ops->activate)
         device->ops->activate(device);
-    /* Drivers put buffers in, and kick, before they say DRIVER_OK. */
-    for (unsigned i = 0; i < device->queue_count; i++)
-        virtio_kick(device, i);
 }
 
 /* The driver takes steps; it never goes back but by a reset. */
@@ -276,8 +278,11 @@ static void advance(struct virtio_device *device, unsigned status)
             apply_features(device);
     }
     device->state.status = (uint8_t)status;
-    if (status & fresh & VIRTIO_STATUS_DRIVER_OK)
+    if (status & fresh & VIRTIO_STATUS_DRIVER_OK) {
         activate(device);
+        /* Drivers put buffers in, and kick, before they say DRIVER_OK. */
+        kick_all(device);
+    }
 }
 
 void virtio_set_status(struct virtio_device *device, uint8_t status)
