@@ -33,6 +33,9 @@ int ext4_failed(const struct ext4 *image, errcode_t code, const char *what,
                     super->s_inodes_count);
     if (code == EXT2_ET_NO_MEMORY)
         return fail(err, SM_ENOMEM, "%s: out of memory", what);
+    /* A regular file takes less than it is given when the disk is full. */
+    if (code == EXT2_ET_SHORT_WRITE)
+        code = ENOSPC;
     if (code > 0 && code < 4096)
         return fail_errno(err, (int)code, "%s", what);
     return fail(err, SM_EIO, "%s: %s", what, error_message(code));
@@ -305,13 +308,13 @@ int ext4_finish(struct ext4 *image, struct sm_error *err)
     AUTO(ext4_freep) struct ext4 *owned = image;
     errcode_t code;
 
-    if (image->freed)
-        punch_freed(image);
-    ext2fs_mark_super_dirty(image->fs);
-    ext2fs_mark_valid(image->fs);
-    code = ext2fs_close2(image->fs, EXT2_FLAG_FLUSH_NO_SYNC);
+    if (owned->freed)
+        punch_freed(owned);
+    ext2fs_mark_super_dirty(owned->fs);
+    ext2fs_mark_valid(owned->fs);
+    code = ext2fs_close2(owned->fs, EXT2_FLAG_FLUSH_NO_SYNC);
     if (code)
-        return ext4_failed(image, code, "finish the file system", err);
-    image->fs = NULL;
+        return ext4_failed(owned, code, "finish the file system", err);
+    owned->fs = NULL;
     return 0;
 }
