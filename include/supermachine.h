@@ -40,9 +40,11 @@
  *   Every _free() takes NULL, and stops what is still going on.
  *
  * Threads
- *   No globals, no signal handlers, no SIGCHLD, no SIGPIPE, no exit, nothing
- *   printed. Different objects may be used by different threads at the same
- *   time. One object: by one thread at a time, unless the call says "any".
+ *   No globals, no signal handlers, no SIGPIPE, no exit, nothing printed.
+ *   Workers are child processes: a SIGCHLD handler of yours may see them end,
+ *   and a waitpid(-1) of yours that collects one does no harm. Different
+ *   objects may be used by different threads at the same time. One object: by
+ *   one thread at a time, unless the call says "any".
  *
  * Config structs
  *   Begin with their size. Initialise with their _init() call, then set what

@@ -1,11 +1,16 @@
 /* process.h: start one of our own programs, and see it end.
  *
  * How it works
- *   The child is made so that nobody else in this process notices: no SIGCHLD,
- *   and a waitpid(-1) elsewhere does not collect it. Its descriptors 0, 1 and
- *   2 are /dev/null, /dev/null and ours; the given ones follow from 3 on; all
- *   others are closed by their close-on-exec flag. It begins with every signal
- *   blocked and calls process_begin() first.
+ *   A child is known by a descriptor, not by its number: no SIGCHLD handler is
+ *   needed, and a kill never reaches a stranger that got the number later. To
+ *   the rest of this process it is an ordinary child all the same (execve(2)
+ *   sets its exit signal to SIGCHLD): a handler of the caller's may see it, and
+ *   a waitpid(-1) elsewhere may collect it, which loses its exit code, nothing
+ *   else. A program that cannot be executed leaves no such trace.
+ *
+ *   Its descriptors 0, 1 and 2 are /dev/null, /dev/null and ours; the given
+ *   ones follow from 3 on; all others are closed. Its environment is empty. It
+ *   begins with every signal blocked and calls process_begin() first.
  */
 #ifndef SM_PLATFORM_PROCESS_H
 #define SM_PLATFORM_PROCESS_H
@@ -27,13 +32,15 @@ enum { PROCESS_FDS_MAX = 8, PROCESS_FD_FIRST = 3 };
 /*
  * Start the program (path) with (argv), NULL at its end. (fds)[i] becomes
  * descriptor 3 + i of the child and stays open here.
+ * Returns 0, or what execve(2) or clone(2) said: SM_ENOENT, SM_EACCES, ...
  */
 int process_start(const char *path, char *const argv[], const int *fds,
                   unsigned fd_count, struct process *ret, struct sm_error *err);
 /* Any thread; a process that ended is left alone. */
 void process_kill(const struct process *process);
 /* Wait for the end and forget the child. *status, which may be NULL, becomes
- * its exit code, or 128 + signal. Blocks. PROCESS_NONE is fine. */
+ * its exit code, 128 + signal, or -1 if somebody else in this process has
+ * collected it. Blocks. PROCESS_NONE is fine. */
 void process_wait(struct process *process, int *status);
 
 /* First call of a program that process_start() started: signals back to

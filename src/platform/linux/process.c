@@ -19,24 +19,38 @@ struct launch {
     int failed; /* written by the child: errno */
 };
 
-/* Put the descriptors in their places, by way of numbers that are no place. */
+/* Descriptors 0 and 1 are nothing; 2 is ours, or nothing if we have none: the
+ * next file that the program opens must not become its standard error. */
+static int place_standard(int null)
+{
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+        return -1;
+    return fcntl(2, F_GETFD) < 0 ? dup2(null, 2) : 0;
+}
+
+/* Put the descriptors in their places, by way of numbers that are no place:
+ * first of all they are moved away, because any of them may be in the way. */
 static int place_descriptors(const struct launch *launch)
 {
     int moved[PROCESS_FDS_MAX];
     int after = PROCESS_FD_FIRST + PROCESS_FDS_MAX;
-    int null = open("/dev/null", O_RDWR);
+    unsigned rest = PROCESS_FD_FIRST + launch->fd_count;
+    int null;
 
-    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
-        return -1;
     for (unsigned i = 0; i < launch->fd_count; i++) {
         moved[i] = fcntl(launch->fds[i], F_DUPFD_CLOEXEC, after);
         if (moved[i] < 0)
             return -1;
     }
+    null = open("/dev/null", O_RDWR);
+    if (place_standard(null) < 0)
+        return -1;
     for (unsigned i = 0; i < launch->fd_count; i++)
         if (dup2(moved[i], PROCESS_FD_FIRST + (int)i) < 0)
             return -1;
-    if (null >= PROCESS_FD_FIRST + (int)launch->fd_count)
+    /* What the caller opened without O_CLOEXEC is nothing to the program.
+     * Before Linux 5.9 there is no such call; then the flag has to do. */
+    if (syscall(SYS_close_range, rest, ~0U, 0) != 0 && null >= (int)rest)
         close(null);
     return 0;
 }
@@ -51,7 +65,7 @@ static int child(void *argument)
     if (place_descriptors(launch) == 0)
         execve(launch->path, launch->argv, no_environment);
     launch->failed = errno;
-    _exit(127);
+    return 127; /* clone(2) makes it the exit code */
 }
 
 int process_start(const char *path, char *const argv[], const int *fds,
@@ -105,7 +119,9 @@ void process_wait(struct process *process, int *status)
     do
         rc = waitid(P_PIDFD, (id_t)process->fd, &info, WEXITED | __WALL);
     while (rc < 0 && errno == EINTR);
-    if (status)
+    if (status && rc < 0) /* ECHILD: somebody else was faster */
+        *status = -1;
+    else if (status)
         *status =
             info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
     close(process->fd);
