@@ -94,8 +94,11 @@ int channel_receive(int end, void *buffer, struct channel_message *ret,
         channel_message_done(ret);
         return fail(err, SM_EPROTO, "receive a message: cut off");
     }
-    if (got == 0)
+    if (got == 0) {
+        /* An empty message, which nobody sends, looks the same. */
+        channel_message_done(ret);
         return fail(err, SM_ECLOSED, "the other process is gone");
+    }
     ret->count = (size_t)got;
     return 0;
 }

@@ -60,25 +60,38 @@ int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err)
     return 0;
 }
 
-int folder_make(const char *path, struct sm_error *err)
+/* Make the folders above (path), which is scratch. Returns 0, or the errno of
+ * the first one that could not be made; one that exists is no failure. */
+static int make_parents(char *path)
 {
-    AUTO_FREE char *part = strdup(path);
-    struct stat st;
+    int first = 0;
 
-    if (!part)
-        return fail(err, SM_ENOMEM, "make %s: out of memory", path);
-    for (char *at = part + 1; *at; at++) {
-        if (*at != '/')
+    for (char *at = path; *at; at++) {
+        if (*at != '/' || at == path)
             continue;
         *at = '\0';
-        /* Failure shows at the last part, with the reason that counts. */
-        mkdir(part, 0700);
+        if (mkdir(path, 0700) != 0 && errno != EEXIST && !first)
+            first = errno;
         *at = '/';
     }
+    return first;
+}
+
+int folder_make(const char *path, struct sm_error *err)
+{
+    AUTO_FREE char *scratch = strdup(path);
+    struct stat st;
+    int above;
+
+    if (!scratch)
+        return fail(err, SM_ENOMEM, "make %s: out of memory", path);
+    above = make_parents(scratch);
     if (mkdir(path, 0700) == 0)
         return 0;
+    /* A folder above is missing: what counts is why it could not be made. */
     if (errno != EEXIST)
-        return fail_os(err, "make folder %s", path);
+        return fail_errno(err, errno == ENOENT && above ? above : errno,
+                          "make folder %s", path);
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return fail_errno(err, ENOTDIR, "make folder %s", path);
     return 0;
