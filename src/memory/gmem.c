@@ -26,55 +26,62 @@ static bool overlaps(const struct gmem_region *region, uint64_t first,
     return first < region->at.v + region->bytes && region->at.v < end;
 }
 
-/* Put a region in its place in the sorted table. */
-static int insert(struct gmem *mem, struct gmem_region region,
-                  struct sm_error *err)
+/* May there be a region of (bytes) at (at)? */
+static int check_place(const struct gmem *mem, struct gpa at, uint64_t bytes,
+                       struct sm_error *err)
 {
     uint64_t end;
-    unsigned i;
 
     if (mem->count == GMEM_REGIONS_MAX)
         return fail(err, SM_ELIMIT, "guest memory: more than %d regions",
                     GMEM_REGIONS_MAX);
-    if (!region.bytes || !is_aligned(region.at.v | region.bytes, PAGE_BYTES) ||
-        !add_u64(region.at.v, region.bytes, &end))
+    if (!bytes || !is_aligned(at.v | bytes, PAGE_BYTES) ||
+        !add_u64(at.v, bytes, &end))
         return fail(err, SM_EINVAL,
                     "guest memory: %#llx bytes at %#llx: not whole pages",
-                    (unsigned long long)region.bytes,
-                    (unsigned long long)region.at.v);
-    for (i = 0; i < mem->count; i++)
-        if (overlaps(&mem->region[i], region.at.v, end))
+                    (unsigned long long)bytes, (unsigned long long)at.v);
+    for (unsigned i = 0; i < mem->count; i++)
+        if (overlaps(&mem->region[i], at.v, end))
             return fail(err, SM_EEXIST, "guest memory: %#llx is taken",
-                        (unsigned long long)region.at.v);
-    for (i = mem->count; i && mem->region[i - 1].at.v > region.at.v; i--)
+                        (unsigned long long)at.v);
+    return 0;
+}
+
+/* Put a region in its place in the sorted table. */
+static void insert(struct gmem *mem, struct gmem_region region)
+{
+    unsigned i = mem->count++;
+
+    for (; i && mem->region[i - 1].at.v > region.at.v; i--)
         mem->region[i] = mem->region[i - 1];
     mem->region[i] = region;
-    mem->count++;
-    return 0;
 }
 
 int gmem_add_host(struct gmem *mem, struct gpa at, uint64_t bytes, void *host,
                   struct sm_error *err)
 {
-    return insert(mem,
-                  (struct gmem_region){
-                      .at = at, .bytes = bytes, .host = host, .borrowed = true},
-                  err);
+    int rc = check_place(mem, at, bytes, err);
+
+    if (!rc)
+        insert(mem,
+               (struct gmem_region){
+                   .at = at, .bytes = bytes, .host = host, .borrowed = true});
+    return rc;
 }
 
 int gmem_add(struct gmem *mem, struct gpa at, uint64_t bytes,
              struct sm_error *err)
 {
-    void *host = pages_map(bytes, err);
-    int rc;
+    void *host;
+    int rc = check_place(mem, at, bytes, err);
 
+    if (rc)
+        return rc;
+    host = pages_map(bytes, err);
     if (!host)
         return wrap(err, SM_ENOMEM, "guest memory");
-    rc = insert(
-        mem, (struct gmem_region){.at = at, .bytes = bytes, .host = host}, err);
-    if (rc)
-        pages_unmap(host, bytes);
-    return rc;
+    insert(mem, (struct gmem_region){.at = at, .bytes = bytes, .host = host});
+    return 0;
 }
 
 uint64_t gmem_total_bytes(const struct gmem *mem)
@@ -109,7 +116,7 @@ bool gmem_read(const struct gmem *mem, struct gpa from, void *to,
 {
     const void *host = gmem_span(mem, from, bytes);
 
-    if (host)
+    if (host && bytes)
         memcpy(to, host, bytes);
     /* Whoever inlines this must look at the copy, not at the guest's memory
      * once more: the compiler may not take them for the same. */

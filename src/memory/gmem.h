@@ -49,7 +49,8 @@ struct gmem {
 };
 
 /* Anonymous, zeroed, private memory for a new region at (at). (at) and
- * (bytes) are multiples of 4096, (bytes) > 0. Nothing is touched. */
+ * (bytes) are multiples of 4096, (bytes) > 0. Nothing is touched.
+ * Returns 0, SM_EINVAL, SM_EEXIST (overlaps a region), SM_ELIMIT, SM_ENOMEM. */
 int gmem_add(struct gmem *mem, struct gpa at, uint64_t bytes,
              struct sm_error *err);
 /* The same over (host), which the caller keeps mapped until gmem_done(), and
@@ -62,7 +63,8 @@ void gmem_done(struct gmem *mem);
 
 uint64_t gmem_total_bytes(const struct gmem *mem);
 
-/* The whole range [at, at + bytes) lies in one region; (bytes) may be 0. */
+/* The whole range [at, at + bytes) lies in one region; (bytes) may be 0, but
+ * (at) lies in one also then. */
 bool gmem_valid(const struct gmem *mem, struct gpa at, uint64_t bytes);
 
 /* Host memory behind [at, at + bytes) for bulk data, NULL if not valid. */
