@@ -313,20 +313,23 @@ static void test_overlay_of_4_tib_costs_nothing(void **state)
     struct block *block = NULL;
     struct stat st;
     uint8_t byte = 9;
+    struct block *base = new_base();
     int fd = new_file();
+    int other = new_file();
 
     (void)state;
     tape.on = true;
     assert_int_equal(
-        overlay_create(fd, new_base(), OVERLAY_BYTES_MAX, &block, NULL), 0);
+        overlay_create(other, base, OVERLAY_BYTES_MAX + CLUSTER, &block, NULL),
+        SM_ELIMIT);
+    close(other);
+    assert_int_equal(overlay_create(fd, base, OVERLAY_BYTES_MAX, &block, NULL),
+                     0);
     assert_int_equal(tape.count, 1); /* the header */
     assert_int_equal(write_bytes(block, OVERLAY_BYTES_MAX - 1, &byte, 1), 0);
     assert_int_equal(fstat(fd, &st), 0);
     assert_true(st.st_blocks * 512 <= 64 << 10);
     block_free(block);
-    assert_int_equal(overlay_create(new_file(), new_base(),
-                                    OVERLAY_BYTES_MAX + CLUSTER, &block, NULL),
-                     SM_ELIMIT);
 }
 
 static struct block *reopen(int fd, struct block *base, int *rc)
@@ -487,6 +490,7 @@ static void test_overlay_layers_stack_up_to_the_limit(void **state)
     struct block *block = create(DISK);
     struct block *next = NULL;
     uint32_t layers = 1;
+    int fd;
 
     (void)state;
     write_stamp(block, 0, 1);
@@ -498,8 +502,9 @@ static void test_overlay_layers_stack_up_to_the_limit(void **state)
         write_stamp(block, layers++, 1);
     }
     assert_int_equal(overlay_freeze(block, NULL), 0);
-    assert_int_equal(overlay_create(new_file(), block, DISK, &next, NULL),
-                     SM_ELIMIT);
+    fd = new_file();
+    assert_int_equal(overlay_create(fd, block, DISK, &next, NULL), SM_ELIMIT);
+    close(fd);
     /* Each layer's write is seen on top, copied up through all of them. */
     for (uint32_t s = 0; s < layers; s++)
         assert_int_equal(stamp_at(block, s), 1);
