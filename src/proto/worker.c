@@ -1,6 +1,7 @@
 /* worker.c: messages between library and worker; see worker.h. */
 #include "proto/worker.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,18 +160,29 @@ int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
     return finish(from, "steps", err);
 }
 
+/* Codes are -1, -2 and so on without a gap: as many as there are names. */
+#define COUNT_CODE(name, value, text) +1
+enum { ERROR_CODES = 0 SM_ERRORS(COUNT_CODE) };
+#undef COUNT_CODE
+
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
                      struct sm_error *err)
 {
     uint32_t end = wire_u32(from);
+    uint32_t code = wire_u32(from);
+    uint32_t os_error = wire_u32(from);
+    char message[sizeof ret->error.message];
 
+    get_text(from, message, sizeof message);
     *ret = (struct worker_ended){0};
-    ret->error.code = -(int)(wire_u32(from) & 0xffff);
-    ret->error.os_error = (int)(wire_u32(from) & 0xffff);
-    get_text(from, ret->error.message, sizeof ret->error.message);
     if (end > WORKER_END_FAILED)
         return fail(err, SM_EPROTO, "worker: unknown end %u", end);
+    if (code > ERROR_CODES || os_error > INT_MAX)
+        return fail(err, SM_EPROTO, "worker: unknown error %u, %u", code,
+                    os_error);
     ret->end = (enum worker_end)end;
+    fail(&ret->error, -(int)code, "%s", message);
+    ret->error.os_error = (int)os_error;
     return finish(from, "end", err);
 }
 

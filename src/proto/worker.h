@@ -112,8 +112,8 @@ void worker_put_ended(struct buf *to, const struct worker_ended *ended);
  * another version. */
 int worker_get_type(struct wire_reader *from, enum worker_type *ret,
                     struct sm_error *err);
-/* Decoders check every field: SM_EPROTO. What they fill is freed with the
- * _done() below, also after a failure. */
+/* Decoders check every field: SM_EPROTO, also when memory is out. What they
+ * fill is freed with the _done() below, also after a failure. */
 int worker_get_start(struct wire_reader *from, struct worker_start *ret,
                      struct sm_error *err);
 void worker_start_done(struct worker_start *start);
