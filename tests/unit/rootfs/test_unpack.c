@@ -1,4 +1,5 @@
 /* test_unpack.c: what layers make of a root file system, good and bad. */
+#include "random_layers.h"
 #include "seen.h"
 
 #include "base/bytes.h"
@@ -679,6 +680,46 @@ static void test_unpack_bounds_what_comes_out(void **state)
     expect(stand, SM_ELIMIT, "disk of 32 MiB is full");
 }
 
+/* ---- layers of all sorts ---- */
+
+/* Whatever entries do to each other: what is not refused is clean. */
+static void test_unpack_random_layers_are_clean(void **state)
+{
+    enum { WANTED = 25, TRIES = 500, BYTES = 180 };
+    struct stand *stand = *state;
+    struct stand_image base = stand->image;
+    uint64_t seed = 7;
+    int good = 0;
+
+    stand->options.disk_bytes = 32 * MIB;
+    for (int i = 0; i < TRIES && good < WANTED; i++) {
+        uint8_t bytes[BYTES];
+        const uint8_t *at = bytes;
+        size_t left = (size_t)(i % 8 + 1) * BYTES / 8;
+
+        for (size_t j = 0; j < sizeof bytes; j++) {
+            seed = seed * 6364136223846793005U + 1442695040888963407U;
+            bytes[j] = (uint8_t)(seed >> 56);
+        }
+        stand->image = base;
+        for (int layer = 0; layer < 3; layer++) {
+            size_t part = layer < 2 ? left / 2 : left;
+            struct buf tar;
+
+            left -= part;
+            buf_init(&tar, TAR_MAX);
+            random_layer(&tar, &at, &part);
+            image_layer(&stand->image, &tar);
+            buf_done(&tar);
+        }
+        if (build(stand, NULL) == 0) {
+            seen_clean(stand->path);
+            good++;
+        }
+    }
+    assert_int_equal(good, WANTED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -703,6 +744,7 @@ int main(void)
         TEST(test_unpack_refuses_a_truncated_tar),
         TEST(test_unpack_undoes_one_compression_only),
         TEST(test_unpack_bounds_what_comes_out),
+        TEST(test_unpack_random_layers_are_clean),
     };
 
     return cmocka_run_group_tests_name("rootfs_unpack", tests, NULL, NULL);

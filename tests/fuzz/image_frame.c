@@ -1,0 +1,35 @@
+/* image_frame.c: fuzzes what is read from supermachine-image and its records.
+ */
+#include "proto/image.h"
+#include "proto/resolved.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+    struct frame frame = {.payload = bytes, .count = (uint32_t)count};
+    struct image_progress progress;
+    struct image_result result;
+    struct sm_error err;
+
+    frame.type = IMAGE_RESULT;
+    if (image_get_result(&frame, &result, &err) == 0) {
+        struct buf again;
+
+        buf_init(&again, 2 * count + 4096);
+        image_result_write(&again, &result);
+        if (again.failed || again.size > count)
+            abort();
+        buf_done(&again);
+        image_result_done(&result);
+    }
+    frame.type = IMAGE_PROGRESS;
+    if (image_get_progress(&frame, &progress, &err) == 0)
+        image_progress_done(&progress);
+    frame.type = IMAGE_ERROR;
+    if (image_get_error(&frame, &err) >= 0)
+        abort();
+    return 0;
+}
