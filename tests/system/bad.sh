@@ -44,10 +44,14 @@ bad workdir_relative 'not absolute' \
     supermachine run --workdir here "oci:$image" true
 bad hostname 'host name' supermachine run --hostname 'a b' "oci:$image" true
 
-# Damaged images: each a fresh copy.
+# Damaged images: each a fresh copy, in a home that has not seen the good one.
 copy() {
-    rm -rf "$scratch/copy"
+    rm -rf "$scratch/copy" "$scratch/copy-home"
     cp -r "$image" "$scratch/copy"
+}
+bad_copy() {
+    SUPERMACHINE_HOME=$scratch/copy-home bad "$1" "$2" \
+        supermachine run "oci:$scratch/copy" true
 }
 # The largest blob is a layer.
 layer() {
@@ -56,22 +60,20 @@ layer() {
 }
 copy
 printf x | dd of="$(layer)" bs=1 seek=5000 conv=notrunc 2>/dev/null
-bad layer_flipped 'layer .*(digest|damaged|corrupt|gzip|zstd|crc)' \
-    supermachine run "oci:$scratch/copy" true
+bad_copy layer_flipped 'layer .*(digest|damaged|corrupt|gzip|zstd|crc)'
 copy
 truncate -s 5000 "$(layer)"
-bad layer_cut 'layer .*(size|truncated|digest|ends)' \
-    supermachine run "oci:$scratch/copy" true
+bad_copy layer_cut 'layer .*(size|truncated|digest|ends|bytes)'
 copy
 sed -i 's/application\/vnd.oci.image.manifest.v1+json/application\/x-unheard-of/' \
     "$scratch/copy/index.json"
-bad media_type 'x-unheard-of' supermachine run "oci:$scratch/copy" true
+bad_copy media_type 'x-unheard-of'
 copy
 echo '{"imageLayoutVersion":"9.0.0"}' >"$scratch/copy/oci-layout"
-bad layout_version '9\.0\.0' supermachine run "oci:$scratch/copy" true
+bad_copy layout_version '9\.0\.0'
 copy
 rm "$(layer)"
-bad layer_missing 'layer' supermachine run "oci:$scratch/copy" true
+bad_copy layer_missing 'layer'
 bad dot_dot '\.\./escape.*leaves the root' \
     supermachine run "oci:$(tests/system/make-escaping-image "$scratch/esc")" x
 

@@ -27,9 +27,9 @@ expect exit/entrypoint 0 '^hello$' run_in --entrypoint /bin/echo -- hello
 expect exit/hostname 0 '^named$' run_in --hostname named -- hostname
 expect exit/orphans 0 '^0$' run_in -- \
     sh -c '(sleep 0.2 & ) ; sleep 1; ps -o stat | grep -c "^Z" | cat'
-expect exit/power_off 125 'powered off' run_in -- poweroff -f
-expect exit/reboot 125 'restart' run_in -- reboot -f
-expect exit/panic 125 'panicked.*sysrq' run_in -- \
+expect exit/power_off 125 'powered off' run_in --user root -- poweroff -f
+expect exit/reboot 125 'restart' run_in --user root -- reboot -f
+expect exit/panic 125 'panicked.*sysrq' run_in --user root -- \
     sh -c 'echo c > /proc/sysrq-trigger'
 check_clean exit/nothing_left
 report_total >/dev/null

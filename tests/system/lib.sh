@@ -52,7 +52,7 @@ expect() {
 
 # Processes of ours that are still there.
 our_processes() {
-    pgrep -x 'supermachine|supermachine-vm|supermachine-im' || true
+    pgrep -x 'supermachine.*' || true
 }
 
 # Wait until none of our processes is left, at most 10 s each; an event, not a

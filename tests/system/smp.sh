@@ -34,10 +34,16 @@ done
 # Its agent has answered once the kernel's log is quiet: the guest's memory is
 # touched by then.
 read -rt 8 <> <(:) || true
-kib=$(awk '/^[0-9a-f]+-[0-9a-f]+ / { split($1, r, "-")
-        big = strtonum("0x" r[2]) - strtonum("0x" r[1]) >= 67108864 }
-    /^Rss:/ && !big { sum += $2 } END { print sum + 0 }' \
-    "/proc/$worker/smaps")
+kib=0
+big=
+while read -r first second _; do
+    case $first in
+    *-*)
+        big=$((16#${first#*-} - 16#${first%-*} >= 64 << 20)) ;;
+    Rss:)
+        [ "$big" = 1 ] || kib=$((kib + second)) ;;
+    esac
+done <"/proc/$worker/smaps"
 if [ "$kib" -gt 0 ] && [ "$kib" -le 5120 ]; then
     ok "worker/memory ($kib KiB beside the guest's, at most 5120)"
 else
