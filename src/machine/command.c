@@ -5,25 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A list of strings in the making; `left` bytes may still be added. */
+/* A list of strings in the making, at most `most`; `left` bytes may still be
+ * added. */
 struct words {
     char **item;
     size_t count;
+    size_t most;
     size_t left;
 };
+
+static int too_long(struct sm_error *err)
+{
+    return fail(err, SM_ELIMIT,
+                "command: more than %d bytes of arguments and environment",
+                COMMAND_BYTES_MAX);
+}
 
 static int add(struct words *words, const char *word, struct sm_error *err)
 {
     size_t bytes = strlen(word) + 1;
     char **item;
 
-    if (words->count == COMMAND_WORDS_MAX)
-        return fail(err, SM_ELIMIT, "command: more than %d words",
-                    COMMAND_WORDS_MAX);
-    if (bytes > words->left)
+    if (words->count == words->most)
         return fail(err, SM_ELIMIT,
-                    "command: more than %d bytes of arguments or environment",
-                    COMMAND_BYTES_MAX);
+                    "command: more than %zu arguments or variables",
+                    words->most);
+    if (bytes > words->left)
+        return too_long(err);
     /* Grows by doubling: a power of two is full. */
     if ((words->count & (words->count - 1)) == 0) {
         size_t room = words->count ? 2 * words->count : 1;
@@ -100,9 +108,9 @@ static int set_variable(struct words *env, const char *pair,
                     pair);
     if (at == env->count)
         return add(env, pair, err);
+    env->left += strlen(env->item[at]);
     if (strlen(pair) > env->left)
-        return fail(err, SM_ELIMIT, "environment: more than %d bytes",
-                    COMMAND_BYTES_MAX);
+        return too_long(err);
     copy = strdup(pair);
     if (!copy)
         return fail(err, SM_ENOMEM, "environment: out of memory");
@@ -130,11 +138,12 @@ static char *copy_or(const char *wanted, const char *otherwise)
 int command_make(struct command *ret, const struct command_defaults *defaults,
                  const struct sm_exec_config *wanted, struct sm_error *err)
 {
-    struct words argv = {.left = COMMAND_BYTES_MAX};
-    struct words env = {.left = COMMAND_BYTES_MAX};
+    struct words argv = {.most = COMMAND_WORDS_MAX, .left = COMMAND_BYTES_MAX};
+    struct words env = {.most = COMMAND_VARIABLES_MAX};
     struct command command;
     int rc = make_argv(&argv, defaults, wanted, err);
 
+    env.left = argv.left;
     if (!rc)
         rc = set_variables(&env, defaults->env, err);
     if (!rc)

@@ -22,15 +22,22 @@ struct command {
     char *user;
 };
 
-enum { COMMAND_BYTES_MAX = 2 << 20, COMMAND_WORDS_MAX = 65536 };
+enum {
+    /* Arguments and environment together, NULs included; sm_exec_new() tells
+     * the number. */
+    COMMAND_BYTES_MAX = 1 << 20,
+    COMMAND_WORDS_MAX = 65536,
+    COMMAND_VARIABLES_MAX = 8192
+};
 
 /*
  * Put (wanted) over (defaults), by Docker's rules: an entrypoint that is given
  * replaces the image's and drops its arguments; arguments that are given
  * replace the image's; a variable that is given replaces the one of that name.
  *
- * Returns 0, SM_EINVAL (nothing to run, a variable without "="), SM_ELIMIT
- * (beyond COMMAND_BYTES_MAX or COMMAND_WORDS_MAX), SM_ENOMEM.
+ * Returns 0, SM_EINVAL (nothing to run, a variable without "=" or name, a
+ * working directory that is not absolute), SM_ELIMIT (beyond one of the
+ * numbers above), SM_ENOMEM. (ret) is not touched on failure.
  */
 int command_make(struct command *ret, const struct command_defaults *defaults,
                  const struct sm_exec_config *wanted, struct sm_error *err);
