@@ -71,27 +71,27 @@ extern "C" {
 /* ------------------------------------------------------------- errors -- */
 
 /* Every error code of the library: X(name, value, text). */
-#define SM_ERRORS(X)                                                          \
-    X(SM_EINVAL, -1, "invalid argument")                                      \
-    X(SM_ENOMEM, -2, "out of memory")                                         \
-    X(SM_EIO, -3, "input or output failed")                                   \
-    X(SM_ENOENT, -4, "not found")                                             \
-    X(SM_EEXIST, -5, "exists already")                                        \
-    X(SM_EACCES, -6, "permission denied")                                     \
-    X(SM_ESTATE, -7, "not possible in this state")                            \
-    X(SM_ETIMEOUT, -8, "timed out")                                           \
-    X(SM_ENOHV, -9, "no usable hypervisor")                                   \
-    X(SM_EGUEST, -10, "the guest failed")                                     \
-    X(SM_EPROTO, -11, "protocol violated")                                    \
-    X(SM_EIMAGE, -12, "invalid image")                                        \
-    X(SM_EDIGEST, -13, "digest mismatch")                                     \
-    X(SM_ENOSPC, -14, "no space left")                                        \
-    X(SM_ENOTSUP, -15, "not supported")                                       \
-    X(SM_EBUSY, -16, "in use")                                                \
-    X(SM_ECANCELED, -17, "canceled")                                          \
-    X(SM_ECLOSED, -18, "connection closed")                                   \
-    X(SM_ELIMIT, -19, "limit exceeded")                                       \
-    X(SM_ENOCMD, -20, "command not found")                                    \
+#define SM_ERRORS(X)                                                           \
+    X(SM_EINVAL, -1, "invalid argument")                                       \
+    X(SM_ENOMEM, -2, "out of memory")                                          \
+    X(SM_EIO, -3, "input or output failed")                                    \
+    X(SM_ENOENT, -4, "not found")                                              \
+    X(SM_EEXIST, -5, "exists already")                                         \
+    X(SM_EACCES, -6, "permission denied")                                      \
+    X(SM_ESTATE, -7, "not possible in this state")                             \
+    X(SM_ETIMEOUT, -8, "timed out")                                            \
+    X(SM_ENOHV, -9, "no usable hypervisor")                                    \
+    X(SM_EGUEST, -10, "the guest failed")                                      \
+    X(SM_EPROTO, -11, "protocol violated")                                     \
+    X(SM_EIMAGE, -12, "invalid image")                                         \
+    X(SM_EDIGEST, -13, "digest mismatch")                                      \
+    X(SM_ENOSPC, -14, "no space left")                                         \
+    X(SM_ENOTSUP, -15, "not supported")                                        \
+    X(SM_EBUSY, -16, "in use")                                                 \
+    X(SM_ECANCELED, -17, "canceled")                                           \
+    X(SM_ECLOSED, -18, "connection closed")                                    \
+    X(SM_ELIMIT, -19, "limit exceeded")                                        \
+    X(SM_ENOCMD, -20, "command not found")                                     \
     X(SM_ENOEXEC, -21, "command not executable")
 
 enum sm_error_code {
@@ -206,7 +206,7 @@ struct sm_image;
  * is not known.
  */
 struct sm_progress {
-    const char *what;  /* "layer 2 of 4", "writing root file system" */
+    const char *what; /* "layer 2 of 4", "writing root file system" */
     uint64_t done;
     uint64_t total;
 };
@@ -351,10 +351,10 @@ struct sm_exec_config {
 
 /* How a command ended. */
 struct sm_exit_status {
-    int exited;             /* 1: by itself, with (code); 0: by (signal)   */
-    int code;               /* 0 to 255                                    */
-    int signal;             /* Linux signal number                         */
-    uint64_t user_us;       /* processor time of the command, microseconds */
+    int exited;       /* 1: by itself, with (code); 0: by (signal)   */
+    int code;         /* 0 to 255                                    */
+    int signal;       /* Linux signal number                         */
+    uint64_t user_us; /* processor time of the command, microseconds */
     uint64_t system_us;
     uint64_t peak_rss_bytes; /* largest resident set of one process        */
 };
