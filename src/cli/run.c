@@ -146,7 +146,7 @@ static int run_command(const struct run_options *options,
     block_signals(&signals);
     if (pthread_create(&thread, NULL, forward_signals, &signals) != 0) {
         sm_exec_free(signals.exec);
-        complain("run: no thread for signals");
+        snprintf(err->message, sizeof err->message, "no thread for signals");
         return SM_ENOMEM;
     }
     rc = sm_machine_start(machine, 0, err);
@@ -181,8 +181,10 @@ static bool complete_env(struct option_list *env)
         value = *equals ? NULL : getenv(word);
         if (!*equals && !value)
             continue;
-        if (asprintf(&pair, *equals ? "%s" : "%s=%s", word, value) < 0)
+        if (asprintf(&pair, *equals ? "%s" : "%s=%s", word, value) < 0) {
+            complain("run: out of memory");
             return false;
+        }
         env->item[env->count++] = pair;
     }
     if (env->item)
@@ -238,31 +240,41 @@ static int run_image(struct run_options *options, char **rest)
     return rc;
 }
 
+/* Options and arguments that were understood. */
+static int run_with(struct run_options *options, char **rest)
+{
+    int status = EXIT_OURS;
+
+    if (!rest[0])
+        complain("run: which image? see supermachine run --help");
+    else if (options->memory_bytes == 0)
+        complain("run: --memory 0: at least 32m");
+    else if (options->cpus == 0)
+        complain("run: --cpus 0: at least 1");
+    else if (complete_env(&options->env))
+        status = run_image(options, rest);
+    for (size_t i = 0; i < options->env.count; i++)
+        free((void *)(uintptr_t)options->env.item[i]);
+    return status;
+}
+
 static int run_run(int count, char **arguments)
 {
     struct run_options options = {.memory_bytes = SM_MEMORY_DEFAULT, .cpus = 1};
-    char **rest;
     int status = EXIT_OURS;
+    char **rest;
 
     (void)count;
     switch (options_parse(&verb_run, arguments, &options, &rest)) {
     case OPTIONS_HELP:
-        return 0;
+        status = 0;
+        break;
     case OPTIONS_WRONG:
-        return EXIT_OURS;
+        break;
     case OPTIONS_OK:
+        status = run_with(&options, rest);
         break;
     }
-    if (!rest[0])
-        complain("run: which image? see supermachine run --help");
-    else if (options.memory_bytes == 0)
-        complain("run: --memory 0: at least 32m");
-    else if (options.cpus == 0)
-        complain("run: --cpus 0: at least 1");
-    else if (complete_env(&options.env))
-        status = run_image(&options, rest);
-    for (size_t i = 0; i < options.env.count; i++)
-        free((void *)(uintptr_t)options.env.item[i]);
     option_list_done(&options.env);
     return status;
 }
