@@ -32,20 +32,22 @@ struct vsock_connection *vsock_find(const struct vsock *vsock,
 struct vsock_connection *vsock_add(struct vsock *vsock, uint32_t guest_port,
                                    uint32_t host_port, enum vsock_phase phase)
 {
-    struct vsock_connection **bucket =
+    struct vsock_connection **link =
         &vsock->bucket[bucket_of(guest_port, host_port)];
     struct vsock_connection *connection = calloc(1, sizeof *connection);
 
     if (!connection)
         return NULL;
+    /* At the end: a record that was loaded is saved in the same order. */
+    while (*link)
+        link = &(*link)->next;
     connection->vsock = vsock;
     connection->fd = -1;
     connection->state.guest_port = guest_port;
     connection->state.host_port = host_port;
     connection->state.phase = phase;
     queue_init(&connection->waiting, vsock->config.buffer_bytes);
-    connection->next = *bucket;
-    *bucket = connection;
+    *link = connection;
     vsock->count++;
     return connection;
 }

@@ -4,7 +4,8 @@
  * file. They note what was written and what was synced; "power loss" then
  * makes a file of what was synced plus any part, in sectors, of the rest.
  */
-#include "../devices/check.h"
+#include "unit.h"
+
 #include "../devices/spy_block.h"
 
 #include "base/bytes.h"

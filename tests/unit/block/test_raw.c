@@ -1,5 +1,5 @@
 /* test_raw.c: a plain file as a disk. */
-#include "../devices/check.h"
+#include "unit.h"
 
 #include "base/bytes.h"
 #include "block/disk_file.h"

@@ -1,6 +1,6 @@
 /* test_balloon.c: memory that goes back to the host; and random bytes. */
-#include "check.h"
 #include "driver.h"
+#include "unit.h"
 
 #include "base/bytes.h"
 #include "devices/virtio/balloon.h"

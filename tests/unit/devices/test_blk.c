@@ -1,7 +1,7 @@
 /* test_blk.c: the disk device over a spy. */
-#include "check.h"
 #include "driver.h"
 #include "spy_block.h"
+#include "unit.h"
 
 #include "base/bytes.h"
 #include "devices/virtio/blk.h"

@@ -1,5 +1,5 @@
 /* test_chips.c: the bus, and the devices that are no virtio devices. */
-#include "check.h"
+#include "unit.h"
 
 #include "base/bytes.h"
 #include "devices/bus.h"

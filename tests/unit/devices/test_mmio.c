@@ -1,6 +1,6 @@
 /* test_mmio.c: virtio-mmio registers, status, frozen queues, records. */
-#include "check.h"
 #include "driver.h"
+#include "unit.h"
 
 #include "base/bytes.h"
 #include "devices/virtio/blk.h"

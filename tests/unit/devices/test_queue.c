@@ -1,6 +1,6 @@
 /* test_queue.c: the queue reader, on a bare queue and behind the transport. */
-#include "check.h"
 #include "driver.h"
+#include "unit.h"
 
 #include "base/bytes.h"
 #include "devices/virtio/rng.h"

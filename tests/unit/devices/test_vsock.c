@@ -1,6 +1,6 @@
 /* test_vsock.c: the socket device, against a driver that speaks packets. */
-#include "check.h"
 #include "driver.h"
+#include "unit.h"
 
 #include "base/bytes.h"
 #include "base/own.h"
