@@ -248,12 +248,12 @@ void vm_vcpus_stop(struct vm *vm)
 
     pthread_mutex_lock(&vm->lock);
     set_phase(vm, VM_STOPPING);
-    for (uint32_t id = 0; id < vm->arch.vcpus; id++)
+    for (uint32_t id = 0; id < ARRAY_LEN(vm->vcpu); id++)
         if (vm->vcpu[id].vcpu)
             kicked[count++] = vm->vcpu[id].vcpu;
     hv_vcpu_kick(kicked, count);
     pthread_mutex_unlock(&vm->lock);
-    for (uint32_t id = 0; id < vm->arch.vcpus; id++) {
+    for (uint32_t id = 0; id < ARRAY_LEN(vm->vcpu); id++) {
         if (vm->vcpu[id].has_thread)
             pthread_join(vm->vcpu[id].thread, NULL);
         vm->vcpu[id].has_thread = false;

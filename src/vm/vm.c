@@ -136,7 +136,9 @@ int vm_new(const struct vm_config *config, struct vm **ret,
     loop_on_wake(config->loop, woken, vm);
     rc = build(vm, err);
     if (rc) {
-        /* What the hypervisor is says more than what it broke. */
+        /* What the hypervisor is says more than what it broke. Once the vcpu
+         * threads are gone nobody writes there any more. */
+        vm_vcpus_stop(vm);
         if (vm->make_rc && err)
             *err = vm->make_err;
         rc = vm->make_rc ? vm->make_rc : rc;
