@@ -4,18 +4,20 @@
  *                        [--platform OS/ARCH] [--fd N] REFERENCE
  *
  * With --fd it writes frames (proto/image.h) to that descriptor, else lines of
- * JSON to its output. Exit status: 0, 1 if the image cannot be made ready, 2
- * if it was called wrongly.
+ * JSON to its output; errors go there, too. Exit status: 0, 1 if the image
+ * cannot be made ready, 2 if it was called wrongly.
  */
 #include "base/bytes.h"
 #include "base/own.h"
 #include "image/prepare.h"
+#include "platform/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 struct options {
     const char *home;
@@ -24,6 +26,19 @@ struct options {
     uint64_t disk_bytes;
     int fd; /* -1: JSON */
 };
+
+/*
+ * Images are other people's: whatever they make a library want, it is refused
+ * before the host runs out of memory. What is usual is below 64 MiB.
+ */
+static void limit_memory(void)
+{
+#ifdef IMAGE_MEMORY_MAX /* sanitizers need more than can be said */
+    const struct rlimit most = {IMAGE_MEMORY_MAX, IMAGE_MEMORY_MAX};
+
+    (void)setrlimit(RLIMIT_DATA, &most);
+#endif
+}
 
 static int usage(const char *why)
 {
@@ -129,9 +144,13 @@ int main(int argc, char **argv)
     AUTO(image_result_done) struct image_result result = {0};
     struct reporter reporter;
     struct sm_error err = {0};
+    struct sm_error untold = {0};
     int status = parse_options(argc, argv, &options);
+    int told;
     int rc;
 
+    process_begin();
+    limit_memory();
     if (status)
         return status;
     reporter = (struct reporter){
@@ -139,9 +158,10 @@ int main(int argc, char **argv)
         .json = options.fd < 0,
     };
     rc = prepare(&options, &reporter, &result, &err);
-    rc = rc ? report_error(&reporter, &err, &err),
-    rc      : report_result(&reporter, &result, &err);
-    if (rc)
-        fprintf(stderr, "supermachine-image: %s\n", err.message);
-    return rc ? 1 : 0;
+    told = rc ? report_error(&reporter, &err, &untold)
+              : report_result(&reporter, &result, &untold);
+    if (told)
+        fprintf(stderr, "supermachine-image: %s: %s\n", untold.message,
+                rc ? err.message : "the image is ready");
+    return rc || told ? 1 : 0;
 }

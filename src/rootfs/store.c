@@ -247,8 +247,10 @@ static int make_locked(struct oci_source *source, const struct oci_image *image,
     *ret_reused = is_there(place);
     if (!*ret_reused)
         rc = make(source, image, options, key, place, err);
-    if (rc)
+    if (rc) {
         unlink(place->temp);
+        unlink(place->note);
+    }
     drop_lock(place->lock, lock);
     if (rc == SM_ENOSPC)
         return wrap(err, rc,

@@ -40,11 +40,13 @@ struct tree_entry {
     struct tree_entry *previous;
     struct tree_entry *hash_next;
     uint32_t inode;
-    uint16_t depth; /* the root has 0                */
-    uint16_t layer; /* that named it last            */
-    uint8_t type;   /* enum tree_type                */
-    uint8_t length; /* of the name                   */
-    char name[];    /* no NUL at its end             */
+    uint16_t depth;   /* the root has 0                                   */
+    uint16_t layer;   /* that named it last                               */
+    uint16_t cleared; /* the layer that has removed all that lower ones
+                         left in this directory; 0: none                  */
+    uint8_t type;     /* enum tree_type                                   */
+    uint8_t length;   /* of the name                                      */
+    char name[];      /* no NUL at its end                                */
 };
 
 struct tree {

@@ -53,6 +53,19 @@ int unpack_remove(struct unpack *unpack, struct tree_entry *entry,
     return remove_below(unpack, entry, false, true, err);
 }
 
+/* The same for lower layers only. Asked a second time for a directory, a layer
+ * gets no second search: that would make whiteouts a way to keep us busy. */
+static int remove_lower(struct unpack *unpack, struct tree_entry *top,
+                        bool also_top, struct sm_error *err)
+{
+    bool stays = !also_top || top->first || top->layer == unpack->layer;
+
+    if (stays && top->cleared == unpack->layer)
+        return 0;
+    top->cleared = unpack->layer;
+    return remove_below(unpack, top, true, also_top, err);
+}
+
 static int apply_whiteout(struct unpack *unpack, const char *path,
                           struct sm_error *err)
 {
@@ -67,7 +80,7 @@ static int apply_whiteout(struct unpack *unpack, const char *path,
         return rc;
     if (place.length == strlen(WHITEOUT_OPAQUE) &&
         memcmp(place.name, WHITEOUT_OPAQUE, place.length) == 0)
-        return remove_below(unpack, place.directory, true, false, err);
+        return remove_lower(unpack, place.directory, false, err);
     hidden = place.name + strlen(WHITEOUT);
     length = place.length - strlen(WHITEOUT);
     if (length >= 4 && memcmp(hidden, WHITEOUT, 4) == 0)
@@ -76,7 +89,7 @@ static int apply_whiteout(struct unpack *unpack, const char *path,
         (length == 2 && memcmp(hidden, "..", 2) == 0))
         return fail(err, SM_EIMAGE, "is a whiteout of nothing");
     entry = tree_find(&unpack->tree, place.directory, hidden, length);
-    return entry ? remove_below(unpack, entry, true, true, err) : 0;
+    return entry ? remove_lower(unpack, entry, true, err) : 0;
 }
 
 static bool is_whiteout(const char *path)

@@ -260,9 +260,7 @@ static void test_store_leaves_nothing_of_a_bad_image(void **state)
     assert_int_equal(
         prepare(stand, stand->home, NULL, NULL, &path, &reused, &err),
         SM_EIMAGE);
-    assert_int_equal(count_files(stand->rootfs, ".ext4"), 0);
-    assert_int_equal(count_files(stand->rootfs, ".tmp"), 0);
-    assert_int_equal(count_files(stand->rootfs, ".lock"), 0);
+    assert_tidy(stand, 0);
 }
 
 enum { FULL_OK, FULL_NO_MOUNT = 40, FULL_WRONG, FULL_LEFT };
