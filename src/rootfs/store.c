@@ -177,8 +177,8 @@ static int write_list(int fd, const char *name, const struct oci_image *image,
     return rc < 0 ? rc : dprintf(fd, "]");
 }
 
-/* KEY.json. It is for people and for listings; it comes first, so that no
- * file system is without one. */
+/* KEY.json. It is for people and for listings, so it need not survive a crash
+ * of the host; it comes first, so that no file system is without one. */
 static int write_note(const struct place *place, const struct oci_image *image,
                       uint64_t disk_bytes, struct sm_error *err)
 {
