@@ -479,6 +479,10 @@ int machine_log(const struct machine *machine, char **ret, struct sm_error *err)
         return wrap(err, rc, "log");
     }
     text[bytes] = '\0';
+    /* The guest may print NULs; they do not end its log. */
+    for (uint64_t i = 0; i < bytes; i++)
+        if (!text[i])
+            text[i] = ' ';
     *ret = text;
     return 0;
 }
