@@ -149,6 +149,9 @@ static void host_event(void *context, unsigned events)
         }
         if (events & (LOOP_WRITE | LOOP_HUP))
             vsock_drain(connection);
+        /* Nobody reads for a device that is out of order: do not ask again. */
+        if (!virtio_is_live(&vsock->device))
+            vsock_update_watch(connection);
         vsock_pump(vsock);
     }
     virtio_device_unlock(&vsock->device);

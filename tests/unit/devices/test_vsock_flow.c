@@ -4,6 +4,7 @@
 #include "vsock_guest.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -171,6 +172,57 @@ static void test_vsock_does_not_read_without_guest_buffers(void **state)
     guest_expect_nothing(guest);
 }
 
+/* Whether the loop has nothing to do: a watch that fires for ever would burn
+ * a processor. */
+static bool is_idle(struct guest *guest)
+{
+    struct pollfd loop = {.fd = loop_fd(guest->loop), .events = POLLIN};
+
+    for (int i = 0; i < 4 * 10; i++)
+        guest_settle(guest);
+    return poll(&loop, 1, 0) == 0;
+}
+
+static void test_vsock_is_idle_while_it_cannot_go_on(void **state)
+{
+    static char block[65536];
+    struct guest *guest = *state;
+    struct driver_buffer cut = {.at = guest->tx, .bytes = 1};
+    int host[10];
+
+    guest->recycle = false;
+    for (uint32_t i = 0; i < 10; i++) {
+        guest_open(guest, i);
+        host[i] = guest->accepted;
+        guest->accepted = -1;
+    }
+    /* Without buffers, with many that have data. */
+    for (int i = 0; i < 10; i++)
+        assert_true(write(host[i], block, sizeof block) > 0);
+    assert_true(is_idle(guest));
+    /* Nor when the driver has broken the device. */
+    driver_request(&guest->driver, TX, &cut, 1);
+    assert_true(driver_needs_reset(&guest->driver));
+    for (int i = 0; i < 10; i++) {
+        (void)!write(host[i], block, sizeof block);
+        assert_true(is_idle(guest));
+        close(host[i]);
+        assert_true(is_idle(guest));
+    }
+}
+
+static void test_vsock_is_idle_when_broken_before_data_comes(void **state)
+{
+    struct guest *guest = *state;
+    struct driver_buffer cut = {.at = guest->tx, .bytes = 1};
+
+    guest_open(guest, 7);
+    driver_request(&guest->driver, TX, &cut, 1);
+    assert_true(driver_needs_reset(&guest->driver));
+    assert_int_equal(write(guest->accepted, "x", 1), 1);
+    assert_true(is_idle(guest));
+}
+
 static void test_vsock_refusals_are_bounded(void **state)
 {
     struct guest *guest = *state;
@@ -290,6 +342,8 @@ int main(void)
         CASE(test_vsock_close_waits_for_the_data),
         CASE(test_vsock_does_not_read_without_guest_buffers),
         CASE(test_vsock_refusals_are_bounded),
+        CASE(test_vsock_is_idle_while_it_cannot_go_on),
+        CASE(test_vsock_is_idle_when_broken_before_data_comes),
         cmocka_unit_test(test_vsock_refuses_more_connections_than_configured),
         CASE(test_vsock_serves_1000_connections),
     };
