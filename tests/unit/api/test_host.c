@@ -1,0 +1,274 @@
+/* test_host.c: the public calls that need no machine. */
+#include "api/inside.h"
+#include "base/bytes.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void test_api_every_error_code_has_a_text_of_its_own(void **state)
+{
+    static const int codes[] = {
+#define CODE(name, value, text) name,
+        SM_ERRORS(CODE)
+#undef CODE
+            SM_OK};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        assert_string_not_equal(sm_strerror(codes[i]), "unknown error");
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(sm_strerror(codes[i]),
+                                    sm_strerror(codes[k]));
+    }
+    assert_string_equal(sm_strerror(1), "unknown error");
+    assert_string_equal(sm_strerror(-1000), "unknown error");
+}
+
+static void test_api_configs_begin_with_their_defaults(void **state)
+{
+    struct sm_machine_config machine;
+    struct sm_exec_config exec;
+    struct sm_host_config host;
+
+    (void)state;
+    memset(&machine, 0xff, sizeof machine);
+    memset(&exec, 0xff, sizeof exec);
+    memset(&host, 0xff, sizeof host);
+    sm_machine_config_init(&machine);
+    sm_exec_config_init(&exec);
+    sm_host_config_init(&host);
+    assert_int_equal(machine.size, sizeof machine);
+    assert_null(machine.kernel);
+    assert_int_equal(exec.size, sizeof exec);
+    assert_int_equal(exec.stdin_fd, -1);
+    assert_int_equal(exec.stdout_fd, 1);
+    assert_int_equal(exec.stderr_fd, 2);
+    assert_null(exec.argv);
+    assert_int_equal(host.size, sizeof host);
+    assert_null(host.home);
+}
+
+/* Older callers give less than the library knows, newer ones more. */
+static void test_api_config_of_another_version(void **state)
+{
+    struct {
+        struct sm_host_config config;
+        char more[16];
+    } given = {.config = {.home = "/h", .runtime_dir = "/r"}};
+    struct sm_host_config copy;
+    struct sm_error err;
+
+    (void)state;
+    given.config.size = offsetof(struct sm_host_config, runtime_dir);
+    sm_host_config_init(&copy);
+    assert_int_equal(config_copy(&copy, sizeof copy, &given, "config", NULL),
+                     0);
+    assert_string_equal(copy.home, "/h");
+    assert_null(copy.runtime_dir);
+    given.config.size = sizeof given;
+    assert_int_equal(config_copy(&copy, sizeof copy, &given, "config", NULL),
+                     0);
+    assert_string_equal(copy.runtime_dir, "/r");
+    given.more[15] = 1;
+    assert_int_equal(config_copy(&copy, sizeof copy, &given, "config", &err),
+                     SM_EINVAL);
+    for (size_t size = 0; size < sizeof(size_t); size++) {
+        given.config.size = size;
+        assert_int_equal(
+            config_copy(&copy, sizeof copy, &given, "config", &err), SM_EINVAL);
+    }
+}
+
+static void test_api_host_finds_its_home(void **state)
+{
+    static const struct {
+        const char *home_of_ours;
+        const char *data_home;
+        const char *home;
+        const char *found; /* NULL: SM_ENOENT */
+    } table[] = {
+        {"/own", "/data", "/home/u", "/own"},
+        {"own", NULL, NULL, "own"},
+        {NULL, "/data", "/home/u", "/data/supermachine"},
+        {"", "/data", "/home/u", "/data/supermachine"},
+        {NULL, "data", "/home/u", "/home/u/.local/share/supermachine"},
+        {NULL, "", "/home/u", "/home/u/.local/share/supermachine"},
+        {NULL, NULL, "/home/u", "/home/u/.local/share/supermachine"},
+        {NULL, NULL, "", NULL},
+        {NULL, NULL, NULL, NULL},
+    };
+    static const char *const names[] = {"SUPERMACHINE_HOME", "XDG_DATA_HOME",
+                                        "HOME"};
+
+    (void)state;
+    unsetenv("SUPERMACHINE_RUNTIME_DIR");
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        const char *const values[] = {table[i].home_of_ours, table[i].data_home,
+                                      table[i].home};
+        struct sm_host_config config;
+        char storage[4096];
+        struct sm_error err;
+        int rc;
+
+        for (size_t k = 0; k < ARRAY_LEN(names); k++)
+            if (values[k])
+                setenv(names[k], values[k], 1);
+            else
+                unsetenv(names[k]);
+        sm_host_config_init(&config);
+        rc = sm_host_config_from_environment(&config, storage, sizeof storage,
+                                             &err);
+        assert_int_equal(rc, table[i].found ? 0 : SM_ENOENT);
+        if (!rc)
+            assert_string_equal(config.home, table[i].found);
+        assert_null(config.runtime_dir);
+    }
+}
+
+static void test_api_environment_fills_only_what_is_unset(void **state)
+{
+    struct sm_host_config config;
+    char storage[64];
+    struct sm_error err;
+
+    (void)state;
+    setenv("SUPERMACHINE_HOME", "/env/home", 1);
+    setenv("SUPERMACHINE_RUNTIME_DIR", "/env/runtime", 1);
+    sm_host_config_init(&config);
+    config.home = "/mine";
+    assert_int_equal(
+        sm_host_config_from_environment(&config, storage, sizeof storage, NULL),
+        0);
+    assert_string_equal(config.home, "/mine");
+    assert_string_equal(config.runtime_dir, "/env/runtime");
+    /* Both with their NULs need 23 bytes. */
+    for (size_t capacity = 0; capacity <= 23; capacity++) {
+        sm_host_config_init(&config);
+        assert_int_equal(
+            sm_host_config_from_environment(&config, storage, capacity, &err),
+            capacity == 23 ? 0 : SM_ELIMIT);
+    }
+    unsetenv("SUPERMACHINE_HOME");
+    unsetenv("SUPERMACHINE_RUNTIME_DIR");
+}
+
+static void test_api_host_needs_home_and_runtime(void **state)
+{
+    char folder[] = "/tmp/test_api.XXXXXX";
+    struct sm_host_config config;
+    struct sm_host *host = NULL;
+    struct sm_error err;
+    char home[64];
+    struct stat st;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(home, sizeof home, "%s/home", folder);
+    sm_host_config_init(&config);
+    assert_int_equal(sm_host_new(&config, &host, &err), SM_EINVAL);
+    config.home = "";
+    assert_int_equal(sm_host_new(&config, &host, &err), SM_EINVAL);
+    config.home = home;
+    config.runtime_dir = "/no/such/runtime";
+    assert_int_equal(sm_host_new(&config, &host, &err), SM_ENOENT);
+    assert_non_null(strstr(err.message, "/no/such/runtime"));
+    assert_null(host);
+    config.runtime_dir = folder;
+    assert_int_equal(sm_host_new(&config, &host, &err), 0);
+    assert_string_equal(host->home, home);
+    assert_int_equal(stat(home, &st), 0);
+    assert_int_equal(st.st_mode, S_IFDIR | 0700);
+    sm_host_free(host);
+    sm_host_free(NULL);
+    rmdir(home);
+    rmdir(folder);
+}
+
+static const char *const ls[] = {"ls", NULL};
+
+static void test_api_machine_config_is_checked_before_anything_is_made(
+    void **state)
+{
+    static const struct {
+        uint64_t memory_bytes;
+        uint32_t vcpus;
+        int result;
+    } table[] = {
+        {0, 0, 0},
+        {SM_MEMORY_MIN, 1, 0},
+        {SM_MEMORY_MAX, SM_VCPUS_MAX, 0},
+        {SM_MEMORY_MIN - 2 * MIB, 1, SM_EINVAL},
+        {1024, 1, SM_EINVAL},
+        {SM_MEMORY_MAX + 2 * MIB, 1, SM_EINVAL},
+        {UINT64_C(1) << 50, 1, SM_EINVAL},
+        {UINT64_MAX, 1, SM_EINVAL},
+        {SM_MEMORY_MIN + MIB, 1, SM_EINVAL},
+        {0, SM_VCPUS_MAX + 1, SM_EINVAL},
+        {0, UINT32_MAX, SM_EINVAL},
+    };
+    struct sm_host host = {.home = (char[]){"/h"},
+                           .runtime_dir = (char[]){"/r"}};
+    struct sm_image image = {
+        .result = {.rootfs = (char[]){"/r"},
+                   .config = {.workdir = (char[]){""}, .user = (char[]){""}}}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct sm_machine_config config;
+        struct sm_exec_config command;
+        struct sm_machine *machine = NULL;
+        struct sm_exec *exec = NULL;
+        struct sm_error err;
+
+        sm_machine_config_init(&config);
+        config.memory_bytes = table[i].memory_bytes;
+        config.vcpus = table[i].vcpus;
+        assert_int_equal(sm_machine_new(&host, &image, &config, &machine, &err),
+                         table[i].result);
+        if (table[i].result) {
+            assert_null(machine);
+            continue;
+        }
+        /* An image without a command runs only what is given. */
+        assert_int_equal(sm_exec_new(machine, NULL, &exec, &err), SM_EINVAL);
+        sm_exec_config_init(&command);
+        command.argv = ls;
+        assert_int_equal(sm_exec_new(machine, &command, &exec, &err), 0);
+        assert_int_equal(sm_exec_signal(exec, 0, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_signal(exec, 65, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_signal(exec, -1, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_signal(exec, 64, &err), 0);
+        assert_int_equal(sm_machine_start(machine, 3600001, &err), SM_EINVAL);
+        sm_exec_free(exec);
+        sm_machine_free(machine);
+    }
+}
+
+static void test_api_exit_code_is_what_a_shell_would_say(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        sm_exit_code(&(struct sm_exit_status){.exited = 1, .code = 7}), 7);
+    assert_int_equal(sm_exit_code(&(struct sm_exit_status){.signal = 9}), 137);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_api_every_error_code_has_a_text_of_its_own),
+        cmocka_unit_test(test_api_configs_begin_with_their_defaults),
+        cmocka_unit_test(test_api_config_of_another_version),
+        cmocka_unit_test(test_api_host_finds_its_home),
+        cmocka_unit_test(test_api_environment_fills_only_what_is_unset),
+        cmocka_unit_test(test_api_host_needs_home_and_runtime),
+        cmocka_unit_test(
+            test_api_machine_config_is_checked_before_anything_is_made),
+        cmocka_unit_test(test_api_exit_code_is_what_a_shell_would_say),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
