@@ -347,6 +347,14 @@ struct sm_exec_config {
     /* Ends the command with SIGKILL, with everything that it started.
      * In milliseconds, 0: never. */
     uint32_t timeout_ms;
+    /* Not 0: the command's stdin, stdout and stderr are one terminal in the
+     * guest. What it shows comes to stdout_fd; stderr_fd is not used; the end
+     * of stdin_fd is a Ctrl-D to it. If yours is a terminal too, it is for you
+     * to make it raw, and to tell new sizes with sm_exec_resize(). */
+    uint32_t tty;
+    /* Size of that terminal in characters, up to 65535. 0: 24 and 80. */
+    uint32_t rows;
+    uint32_t columns;
 };
 
 /* How a command ended. */
@@ -366,7 +374,8 @@ SM_API void sm_exec_config_init(struct sm_exec_config *config);
  * A command in (machine). Before sm_machine_start(): starts with the machine.
  * In a running machine: starts at once.
  *
- * Returns      0 and *ret, or SM_EINVAL, SM_ESTATE (machine stopped),
+ * Returns      0 and *ret, or SM_EINVAL (nothing to run, a value out of
+ *              range), SM_ESTATE (machine stopped),
  *              SM_ELIMIT (more than 1 MiB of arguments and environment),
  *              SM_ENOMEM.
  * Since        0.1
@@ -401,6 +410,18 @@ SM_API int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
  * Since        0.1
  */
 SM_API int sm_exec_signal(struct sm_exec *exec, int signal,
+                          struct sm_error *err);
+
+/*
+ * The command's terminal has another size, in characters: it gets SIGWINCH.
+ * Dropped for a command without a terminal and after its end.
+ *
+ * rows, columns  1 to 65535.
+ * Returns      0, or SM_EINVAL.
+ * Threads      any, also during sm_exec_wait().
+ * Since        0.1
+ */
+SM_API int sm_exec_resize(struct sm_exec *exec, uint32_t rows, uint32_t columns,
                           struct sm_error *err);
 
 /* The exit code that a shell would report: code, or 128 + signal.

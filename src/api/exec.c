@@ -3,11 +3,36 @@
 
 #include <stdlib.h>
 
-enum { LINUX_SIGNAL_MAX = 64 };
+enum {
+    LINUX_SIGNAL_MAX = 64,
+    TERMINAL_ROWS = 24,
+    TERMINAL_COLUMNS = 80,
+    TERMINAL_SIZE_MAX = UINT16_MAX
+};
 
 static const char *const *list_of(const struct image_strings *strings)
 {
     return (const char *const *)strings->items;
+}
+
+static int check_size(uint32_t rows, uint32_t columns, struct sm_error *err)
+{
+    if (rows > TERMINAL_SIZE_MAX || columns > TERMINAL_SIZE_MAX)
+        return fail(err, SM_EINVAL,
+                    "terminal of %u rows and %u columns: at most %d each", rows,
+                    columns, TERMINAL_SIZE_MAX);
+    return 0;
+}
+
+static struct program_config program_config(const struct sm_exec_config *from)
+{
+    return (struct program_config){
+        .fds = {from->stdin_fd, from->stdout_fd, from->stderr_fd},
+        .timeout_ms = from->timeout_ms,
+        .tty = from->tty,
+        .rows = (uint16_t)(from->rows ? from->rows : TERMINAL_ROWS),
+        .columns = (uint16_t)(from->columns ? from->columns : TERMINAL_COLUMNS),
+    };
 }
 
 int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
@@ -22,6 +47,7 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
         .user = image->user,
     };
     struct sm_exec_config config;
+    struct program_config program;
     struct command command = {0};
     struct sm_exec *exec;
     int rc = 0;
@@ -29,6 +55,8 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
     sm_exec_config_init(&config);
     if (given)
         rc = config_copy(&config, sizeof config, given, "sm_exec_config", err);
+    if (!rc)
+        rc = check_size(config.rows, config.columns, err);
     if (!rc)
         rc = command_make(&command, &defaults, &config, err);
     if (rc)
@@ -38,10 +66,8 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
         command_done(&command);
         return fail(err, SM_ENOMEM, "exec: out of memory");
     }
-    rc = program_new(
-        machine->machine, &command,
-        (const int[]){config.stdin_fd, config.stdout_fd, config.stderr_fd},
-        config.timeout_ms, &exec->program, err);
+    program = program_config(&config);
+    rc = program_new(machine->machine, &command, &program, &exec->program, err);
     if (rc) {
         command_done(&command);
         free(exec);
@@ -71,6 +97,21 @@ int sm_exec_signal(struct sm_exec *exec, int signal, struct sm_error *err)
         return fail(err, SM_EINVAL, "signal %d: must be 1 to %d", signal,
                     LINUX_SIGNAL_MAX);
     program_signal(exec->program, (uint32_t)signal);
+    return 0;
+}
+
+int sm_exec_resize(struct sm_exec *exec, uint32_t rows, uint32_t columns,
+                   struct sm_error *err)
+{
+    int rc = check_size(rows, columns, err);
+
+    if (rc)
+        return rc;
+    if (!rows || !columns)
+        return fail(err, SM_EINVAL,
+                    "terminal of %u rows and %u columns: at least 1 each", rows,
+                    columns);
+    program_resize(exec->program, (uint16_t)rows, (uint16_t)columns);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* run.c: `supermachine run`: image -> machine -> command -> its exit status.
  */
 #include "host.h"
+#include "terminal.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -20,6 +21,8 @@ struct run_options {
     const char *hostname;
     const char *kernel;
     const char *kernel_args;
+    bool interactive; /* as Docker has it; here stdin is always handed on */
+    bool tty;
     bool cost;
     bool console;
 };
@@ -41,6 +44,10 @@ static const struct option run_option_table[] = {
      "run this instead of the image's entrypoint"},
     {"hostname", 'h', OPTION_STRING, FIELD(hostname), "NAME",
      "host name in the machine"},
+    {"interactive", 'i', OPTION_FLAG, FIELD(interactive), NULL,
+     "hand standard input on (done in any case)"},
+    {"tty", 't', OPTION_FLAG, FIELD(tty), NULL,
+     "give the command a terminal, also when this is none"},
     {"kernel", 0, OPTION_STRING, FIELD(kernel), "FILE",
      "another guest kernel: ELF vmlinux or bzImage"},
     {"kernel-args", 0, OPTION_STRING, FIELD(kernel_args), "WORDS",
@@ -56,12 +63,41 @@ struct signals {
     sigset_t set;
     struct sm_machine *machine;
     struct sm_exec *exec;
+    struct terminal *terminal; /* NULL: the command has none */
 };
 
 enum { PATIENCE = 3 }; /* as many SIGINT or SIGTERM end the machine */
 
 /* Tells the thread that it is no longer needed. */
 #define SIGNAL_LEAVE SIGRTMIN
+
+static void tell_size(const struct signals *signals)
+{
+    uint32_t rows, columns;
+
+    if (terminal_size(&rows, &columns))
+        sm_exec_resize(signals->exec, rows, columns, NULL);
+}
+
+/* Signals that are about the terminal. False: it is another one. */
+static bool serve_terminal(const struct signals *signals, int number)
+{
+    switch (number) {
+    case SIGTSTP:
+        terminal_suspend(signals->terminal);
+        break;
+    case SIGCONT:
+        terminal_resume(signals->terminal);
+        break;
+    case SIGWINCH:
+        break;
+    default:
+        return false;
+    }
+    /* It may have changed while we were stopped. */
+    tell_size(signals);
+    return true;
+}
 
 /* Hand the caller's signals to the command, until SIGNAL_LEAVE. */
 static void *forward_signals(void *argument)
@@ -71,6 +107,8 @@ static void *forward_signals(void *argument)
     int number;
 
     while (sigwait(&signals->set, &number) == 0 && number != SIGNAL_LEAVE) {
+        if (signals->terminal && serve_terminal(signals, number))
+            continue;
         if (number == SIGINT || number == SIGTERM)
             asked_to_end++;
         if (asked_to_end >= PATIENCE)
@@ -91,6 +129,11 @@ static void block_signals(struct signals *signals)
     sigaddset(&signals->set, SIGUSR1);
     sigaddset(&signals->set, SIGUSR2);
     sigaddset(&signals->set, SIGNAL_LEAVE);
+    if (signals->terminal) {
+        sigaddset(&signals->set, SIGWINCH);
+        sigaddset(&signals->set, SIGTSTP);
+        sigaddset(&signals->set, SIGCONT);
+    }
     pthread_sigmask(SIG_BLOCK, &signals->set, NULL);
 }
 
@@ -132,29 +175,49 @@ static void report(const struct run_options *options,
     free(text);
 }
 
+/* With the signals served by their thread. */
+static int carry_command(const struct signals *signals,
+                         struct sm_exit_status *status, struct sm_error *err)
+{
+    int rc;
+
+    if (signals->terminal)
+        terminal_set(signals->terminal, TERMINAL_WAITING);
+    rc = sm_machine_start(signals->machine, 0, err);
+    if (!rc && signals->terminal)
+        terminal_set(signals->terminal, TERMINAL_RAW);
+    if (!rc)
+        rc = sm_exec_wait(signals->exec, 0, status, err);
+    if (signals->terminal)
+        terminal_set(signals->terminal, TERMINAL_BEFORE);
+    return rc;
+}
+
 static int run_command(const struct run_options *options,
                        struct sm_machine *machine,
                        const struct sm_exec_config *command,
                        struct sm_exit_status *status, struct sm_error *err)
 {
-    struct signals signals = {.machine = machine};
+    struct terminal terminal;
+    struct signals signals = {.machine = machine,
+                              .terminal = command->tty ? &terminal : NULL};
     pthread_t thread;
     int rc = sm_exec_new(machine, command, &signals.exec, err);
 
     if (rc)
         return rc;
+    if (signals.terminal)
+        terminal_init(signals.terminal);
     block_signals(&signals);
     if (pthread_create(&thread, NULL, forward_signals, &signals) != 0) {
         sm_exec_free(signals.exec);
         snprintf(err->message, sizeof err->message, "no thread for signals");
         return SM_ENOMEM;
     }
-    rc = sm_machine_start(machine, 0, err);
-    if (!rc)
-        rc = sm_exec_wait(signals.exec, 0, status, err);
-    report(options, machine);
+    rc = carry_command(&signals, status, err);
     pthread_kill(thread, SIGNAL_LEAVE);
     pthread_join(thread, NULL);
+    report(options, machine);
     sm_exec_free(signals.exec);
     return rc;
 }
@@ -227,6 +290,8 @@ static int run_image(struct run_options *options, char **rest)
     command.workdir = options->workdir;
     command.user = options->user;
     command.stdin_fd = STDIN_FILENO;
+    command.tty = options->tty || terminal_is_here();
+    terminal_size(&command.rows, &command.columns);
     if (!rc)
         rc = open_image(host, rest[0], &image, &err);
     if (!rc)
@@ -285,6 +350,8 @@ const struct verb verb_run = {
     .summary = "Run a command of an image in a machine of its own",
     .details =
         "IMAGE is oci:DIR[:TAG], an OCI image layout.\n"
+        "If standard input and output are a terminal, the command gets one "
+        "too.\n"
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "
         "not found,\n128 + N when it was ended by signal N.",

@@ -14,14 +14,16 @@ struct program {
     struct machine *machine;
     struct program *next;
     struct command command;
-    int fds[AGENT_STREAMS];
-    uint32_t timeout_ms;
+    struct program_config config;
     struct exec *exec; /* NULL: not sent yet */
     bool ended;
     struct exec_end end;
-    /* Protected by machine->lock: what program_signal() left to send. */
+    /* Protected by machine->lock: what other threads left to send. */
     uint32_t signals[PROGRAM_SIGNALS_MAX];
     unsigned signal_count;
+    uint16_t rows; /* of the terminal now */
+    uint16_t columns;
+    bool resized; /* and the guest does not know */
 };
 
 struct machine {
@@ -38,7 +40,7 @@ struct machine {
     struct sm_error why; /* of MACHINE_STOPPED */
     struct worker_steps steps;
     int log_fd;
-    pthread_mutex_t lock; /* worker pointer for machine_kill(), signals */
+    pthread_mutex_t lock; /* worker pointer for machine_kill(), requests */
 };
 
 /* Turn the loop until *flag, the machine's end, or (timeout_ms), 0: never.
@@ -47,7 +49,7 @@ bool machine_turn(struct machine *machine, const bool *flag,
                   uint32_t timeout_ms);
 /* The session is there: send the program. Failure becomes its end. */
 void program_send(struct program *program);
-/* Send what program_signal() left. */
-void program_send_signals(struct program *program);
+/* Send what program_signal() and program_resize() left. */
+void program_send_requests(struct program *program);
 
 #endif

@@ -191,7 +191,7 @@ static void loop_woken(void *context)
     struct machine *machine = context;
 
     for (struct program *at = machine->programs; at; at = at->next)
-        program_send_signals(at);
+        program_send_requests(at);
 }
 
 static int random_hostname(char **ret, struct sm_error *err)

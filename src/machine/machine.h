@@ -8,8 +8,8 @@
  *   right behind the set-up, without waiting for its answer.
  *
  * Threads
- *   One at a time per machine and its programs, but machine_kill() and
- *   program_signal(): any.
+ *   One at a time per machine and its programs, but machine_kill(),
+ *   program_signal() and program_resize(): any.
  */
 #ifndef SM_MACHINE_MACHINE_H
 #define SM_MACHINE_MACHINE_H
@@ -56,10 +56,17 @@ int machine_log(const struct machine *machine, char **ret,
 int machine_cost(const struct machine *machine, char **ret,
                  struct sm_error *err);
 
-/* Takes (command). (fds): stdin, stdout, stderr; -1: none. Errors as
- * sm_exec_new(). */
+struct program_config {
+    int fds[3];          /* stdin, stdout, stderr; -1: none           */
+    uint32_t timeout_ms; /* 0: never                                  */
+    bool tty;            /* one terminal for all three; no fds[2]     */
+    uint16_t rows;       /* of the terminal                           */
+    uint16_t columns;
+};
+
+/* Takes (command). Errors as sm_exec_new(). */
 int program_new(struct machine *machine, struct command *command,
-                const int fds[3], uint32_t timeout_ms, struct program **ret,
+                const struct program_config *config, struct program **ret,
                 struct sm_error *err);
 void program_free(struct program *program);
 /* As sm_exec_wait(). */
@@ -67,5 +74,7 @@ int program_wait(struct program *program, uint32_t timeout_ms,
                  struct sm_exit_status *ret, struct sm_error *err);
 /* (signal) is 1 to 64. */
 void program_signal(struct program *program, uint32_t signal);
+/* Neither is 0. */
+void program_resize(struct program *program, uint16_t rows, uint16_t columns);
 
 #endif

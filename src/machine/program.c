@@ -23,17 +23,25 @@ static int send_exec(struct program *program, struct sm_error *err)
                 .env = (const char *const *)program->command.env,
                 .cwd = program->command.workdir,
                 .user = program->command.user,
-                .timeout_ms = program->timeout_ms,
+                .flags = program->config.tty ? AGENT_EXEC_TTY : 0,
+                .timeout_ms = program->config.timeout_ms,
                 .umask = 022,
             },
         .events = &exec_events,
         .context = program,
     };
 
+    pthread_mutex_lock(&program->machine->lock);
+    options.program.rows = program->rows;
+    options.program.columns = program->columns;
+    program->resized = false;
+    pthread_mutex_unlock(&program->machine->lock);
     for (int i = 0; i < AGENT_STREAMS; i++)
-        if (program->fds[i] >= 0)
-            options.ports[i] =
-                (struct exec_port){.kind = EXEC_FD, .fd = program->fds[i]};
+        if (program->config.fds[i] >= 0)
+            options.ports[i] = (struct exec_port){.kind = EXEC_FD,
+                                                  .fd = program->config.fds[i]};
+    if (program->config.tty)
+        options.ports[AGENT_ERR].kind = EXEC_NONE;
     return exec_start(program->machine->session, &options, &program->exec, err);
 }
 
@@ -46,13 +54,15 @@ void program_send(struct program *program)
     if (send_exec(program, &end.error) != 0)
         ended(program, &end);
     else
-        program_send_signals(program);
+        program_send_requests(program);
 }
 
-void program_send_signals(struct program *program)
+void program_send_requests(struct program *program)
 {
     uint32_t signals[PROGRAM_SIGNALS_MAX];
+    uint16_t rows, columns;
     unsigned count;
+    bool resized;
 
     if (!program->exec || program->ended)
         return;
@@ -60,7 +70,13 @@ void program_send_signals(struct program *program)
     count = program->signal_count;
     memcpy(signals, program->signals, count * sizeof signals[0]);
     program->signal_count = 0;
+    rows = program->rows;
+    columns = program->columns;
+    resized = program->resized;
+    program->resized = false;
     pthread_mutex_unlock(&program->machine->lock);
+    if (resized)
+        exec_resize(program->exec, rows, columns, NULL);
     for (unsigned i = 0; i < count; i++)
         exec_signal(program->exec, signals[i], AGENT_GROUP, NULL);
 }
@@ -77,8 +93,22 @@ void program_signal(struct program *program, uint32_t signal)
     loop_wake(machine->loop);
 }
 
+void program_resize(struct program *program, uint16_t rows, uint16_t columns)
+{
+    struct machine *machine = program->machine;
+
+    if (!program->config.tty)
+        return;
+    pthread_mutex_lock(&machine->lock);
+    program->rows = rows;
+    program->columns = columns;
+    program->resized = true;
+    pthread_mutex_unlock(&machine->lock);
+    loop_wake(machine->loop);
+}
+
 int program_new(struct machine *machine, struct command *command,
-                const int fds[3], uint32_t timeout_ms, struct program **ret,
+                const struct program_config *config, struct program **ret,
                 struct sm_error *err)
 {
     struct program *program;
@@ -91,8 +121,9 @@ int program_new(struct machine *machine, struct command *command,
     program->machine = machine;
     program->command = *command;
     *command = (struct command){0};
-    memcpy(program->fds, fds, sizeof program->fds);
-    program->timeout_ms = timeout_ms;
+    program->config = *config;
+    program->rows = config->rows;
+    program->columns = config->columns;
     program->next = machine->programs;
     machine->programs = program;
     if (machine->state == MACHINE_RUNNING)

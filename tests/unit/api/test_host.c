@@ -237,11 +237,19 @@ static void test_api_machine_config_is_checked_before_anything_is_made(
         assert_int_equal(sm_exec_new(machine, NULL, &exec, &err), SM_EINVAL);
         sm_exec_config_init(&command);
         command.argv = ls;
+        command.columns = 65536;
+        assert_int_equal(sm_exec_new(machine, &command, &exec, &err),
+                         SM_EINVAL);
+        command.columns = 0;
         assert_int_equal(sm_exec_new(machine, &command, &exec, &err), 0);
         assert_int_equal(sm_exec_signal(exec, 0, &err), SM_EINVAL);
         assert_int_equal(sm_exec_signal(exec, 65, &err), SM_EINVAL);
         assert_int_equal(sm_exec_signal(exec, -1, &err), SM_EINVAL);
         assert_int_equal(sm_exec_signal(exec, 64, &err), 0);
+        assert_int_equal(sm_exec_resize(exec, 0, 80, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_resize(exec, 24, 0, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_resize(exec, 65536, 80, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_resize(exec, 65535, 1, &err), 0);
         assert_int_equal(sm_machine_start(machine, 3600001, &err), SM_EINVAL);
         sm_exec_free(exec);
         sm_machine_free(machine);

@@ -83,6 +83,7 @@ static void test_machine_without_a_name_gets_a_random_one(void **state)
 
 static void test_machine_that_cannot_start_is_stopped(void **state)
 {
+    const struct program_config config = {.fds = {-1, -1, -1}, .tty = true};
     struct machine *machine = make_machine("a");
     struct sm_exit_status status;
     struct command command = {0};
@@ -90,8 +91,7 @@ static void test_machine_that_cannot_start_is_stopped(void **state)
     struct sm_error err;
 
     (void)state;
-    assert_int_equal(program_new(machine, &command, (const int[]){-1, -1, -1},
-                                 0, &program, NULL),
+    assert_int_equal(program_new(machine, &command, &config, &program, NULL),
                      0);
     assert_int_equal(program_wait(program, 0, &status, &err), SM_ESTATE);
     assert_int_equal(machine_start(machine, 1000, &err), SM_ENOENT);
@@ -102,9 +102,9 @@ static void test_machine_that_cannot_start_is_stopped(void **state)
     /* The program was lost for the reason that the machine was. */
     assert_int_equal(program_wait(program, 0, &status, &err), SM_ENOENT);
     program_signal(program, 15);
+    program_resize(program, 50, 132);
     program_free(program);
-    assert_int_equal(program_new(machine, &command, (const int[]){-1, -1, -1},
-                                 0, &program, &err),
+    assert_int_equal(program_new(machine, &command, &config, &program, &err),
                      SM_ESTATE);
     machine_kill(machine);
     machine_free(machine);

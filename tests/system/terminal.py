@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""terminal.py: `supermachine run` on a terminal, driven through a real pty.
+
+    terminal.py REFERENCE [NAME...]
+
+Each test prints "ok NAME" or "not ok NAME". What the user sees is read from
+the pty's master; how the terminal is set is read from its slave, before,
+during and after.
+"""
+
+import fcntl
+import hashlib
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+REFERENCE = sys.argv[1]
+PATIENCE_S = 60
+
+
+class Wrong(Exception):
+    pass
+
+
+class Terminal:
+    """A terminal of 31 x 117 with `supermachine run` in its foreground."""
+
+    def __init__(self, *command, options=()):
+        self.master, self.slave = os.openpty()
+        self.resize(31, 117)
+        self.before = termios.tcgetattr(self.slave)
+        self.seen = b""
+        self.process = subprocess.Popen(
+            ["supermachine", "run", *options, REFERENCE, *command],
+            stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            start_new_session=True, preexec_fn=self.adopt)
+
+    @staticmethod
+    def adopt():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.master, text)
+
+    def expect(self, text):
+        """Read until (text) has been shown; forget what came up to there."""
+        end = time.monotonic() + PATIENCE_S
+        while text not in self.seen:
+            ended = self.process.poll() is not None
+            if select.select([self.master], [], [], 1)[0]:
+                self.seen += os.read(self.master, 65536)
+            elif ended or time.monotonic() > end:
+                raise Wrong(f"{text!r} did not come; seen: {self.seen!r}")
+        self.seen = self.seen.split(text, 1)[1]
+
+    def expect_status(self, status):
+        """The end of the command; the terminal is as it was before."""
+        try:
+            got = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise Wrong("it does not end") from None
+        if got != status:
+            raise Wrong(f"status {got}, not {status}; seen: {self.rest()!r}")
+        self.expect_as_before()
+
+    def rest(self):
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536)
+        return self.seen
+
+    def expect_as_before(self):
+        if termios.tcgetattr(self.slave) != self.before:
+            raise Wrong("the terminal is not as it was before")
+
+    def expect_raw(self):
+        flags = termios.tcgetattr(self.slave)[3]
+        if flags & (termios.ICANON | termios.ECHO | termios.ISIG):
+            raise Wrong("the terminal is not raw")
+
+    def expect_stopped(self):
+        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            raise Wrong(f"it was not stopped but ended: {status}")
+
+
+def test_comes_by_itself():
+    with Terminal("sh", "-c", "test -t 0 && test -t 1 && test -t 2 && "
+                  "stty size; echo $TERM") as terminal:
+        terminal.expect(b"31 117\r\nxterm\r\n")
+        terminal.expect_status(0)
+
+
+def test_size_follows():
+    with Terminal("sh", "-c", "trap 'stty size; exit 3' WINCH; echo go; "
+                  "while :; do read x; done") as terminal:
+        terminal.expect(b"go\r\n")
+        terminal.resize(50, 132)
+        terminal.expect(b"50 132\r\n")
+        terminal.expect_status(3)
+
+
+def test_is_raw_while_it_runs():
+    with Terminal("sh", "-c", "read x; echo got $x") as terminal:
+        terminal.type(b"early\r")
+        terminal.expect(b"got early\r\n")
+        terminal.expect_status(0)
+    with Terminal("cat") as terminal:
+        terminal.type(b"line\r")
+        terminal.expect(b"line\r\nline\r\n")
+        terminal.expect_raw()
+        terminal.type(b"\x04")
+        terminal.expect_status(0)
+
+
+def test_control_c_reaches_the_command():
+    with Terminal("sh", "-c", "echo go; exec sleep 1000") as terminal:
+        terminal.expect(b"go\r\n")
+        terminal.type(b"\x03")
+        terminal.expect_status(130)
+    with Terminal("sh", "-c", "trap 'echo caught; exit 9' INT; echo go; "
+                  "while :; do sleep 1; done") as terminal:
+        terminal.expect(b"go\r\n")
+        terminal.type(b"\x03")
+        terminal.expect(b"caught\r\n")
+        terminal.expect_status(9)
+
+
+def test_control_d_ends_a_shell():
+    with Terminal("sh") as terminal:
+        terminal.expect(b"$ ")
+        terminal.type(b"echo $((6 * 7))\r")
+        terminal.expect(b"\r\n42\r\n")
+        terminal.type(b"\x04")
+        terminal.expect_status(0)
+
+
+def test_control_z_stops_in_the_guest():
+    with Terminal("sh") as terminal:
+        terminal.expect(b"$ ")
+        terminal.type(b"sh -c 'echo up; exec sleep 1000'\r")
+        terminal.expect(b"\r\nup\r\n")
+        terminal.type(b"\x1a")
+        terminal.expect(b"Stopped")
+        terminal.type(b"kill -9 %1; wait; exit 4\r")
+        terminal.expect_status(4)
+
+
+def test_stopped_and_continued():
+    with Terminal("sh", "-c", "trap 'stty size' WINCH; echo go; "
+                  "while :; do read x && echo got $x && exit 5; done") as terminal:
+        terminal.expect(b"go\r\n")
+        terminal.process.send_signal(signal.SIGTSTP)
+        terminal.expect_stopped()
+        terminal.expect_as_before()
+        terminal.resize(40, 100)
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.expect(b"40 100\r\n")
+        terminal.expect_raw()
+        terminal.type(b"word\r")
+        terminal.expect(b"got word\r\n")
+        terminal.expect_status(5)
+
+
+def test_signals_put_it_back():
+    for number in signal.SIGTERM, signal.SIGHUP, signal.SIGINT:
+        with Terminal("sh", "-c", "echo go; exec sleep 1000") as terminal:
+            terminal.expect(b"go\r\n")
+            terminal.process.send_signal(number)
+            terminal.expect_status(128 + number)
+
+
+def test_killed_worker_puts_it_back():
+    with Terminal("sh", "-c", "echo go; exec sleep 1000") as terminal:
+        terminal.expect(b"go\r\n")
+        subprocess.run(["pkill", "-9", "-x", "-P", str(terminal.process.pid),
+                        "supermachine-vm"], check=True)
+        terminal.expect_status(125)
+        if b"worker process died" not in terminal.rest():
+            raise Wrong(f"no word of the worker: {terminal.seen!r}")
+
+
+def test_failed_start_puts_it_back():
+    with Terminal("no-such-command") as terminal:
+        terminal.expect_status(127)
+    with Terminal("true", options=["--kernel", "/etc/passwd"]) as terminal:
+        terminal.expect_status(125)
+
+
+def test_editor():
+    with Terminal("sh") as terminal:
+        terminal.expect(b"$ ")
+        terminal.type(b"vi /tmp/text\r")
+        terminal.expect(b"\x1b[?1049h")
+        terminal.expect(b"100%")
+        terminal.type(b"iwritten in vi")
+        terminal.expect(b"written in vi")
+        terminal.type(b"\x1b")
+        terminal.expect(b"- /tmp/text")
+        terminal.type(b":wq\r")
+        terminal.expect(b"$ ")
+        terminal.type(b"cat /tmp/text\r")
+        terminal.expect(b"\r\nwritten in vi\r\n")
+        terminal.type(b"exit\r")
+        terminal.expect_status(0)
+
+
+def test_top():
+    with Terminal("top") as terminal:
+        terminal.expect(b"Mem:")
+        terminal.expect(b"COMMAND")
+        terminal.type(b"q")
+        terminal.expect_status(0)
+
+
+def test_much_output_is_whole():
+    with Terminal("seq", "1", "20000") as terminal:
+        for number in range(1, 20001):
+            terminal.expect(b"%d\r\n" % number)
+        terminal.expect_status(0)
+
+
+def test_much_input_is_whole():
+    text = b"".join(b"%d," % number for number in range(8000))
+    with Terminal("sh", "-c", "stty raw -echo; echo go; "
+                  f"head -c {len(text)} | md5sum") as terminal:
+        terminal.expect(b"go\n")
+        for at in range(0, len(text), 1000):
+            terminal.type(text[at:at + 1000])
+        terminal.expect(hashlib.md5(text).hexdigest().encode())
+        terminal.expect_status(0)
+
+
+def main():
+    wanted = sys.argv[2:]
+    for name, test in list(globals().items()):
+        if not name.startswith("test_") or (wanted and name[5:] not in wanted):
+            continue
+        label = "terminal/" + name[5:]
+        try:
+            test()
+            print("ok", label, flush=True)
+        except Wrong as wrong:
+            print("   ", wrong)
+            print("not ok", label, flush=True)
+
+
+main()
