@@ -119,8 +119,13 @@ void source_resume(struct exec_source *source)
     struct exec *exec = source->exec;
 
     source_rewatch(source);
-    if (!source->refused || (!source->ended && !may_send(source)))
+    if (!source->refused)
         return;
+    if (!source->ended && !may_send(source)) {
+        if (source->credit > 0)
+            session_wait(exec->session, source);
+        return;
+    }
     source->refused = false;
     if (exec->events && exec->events->writable)
         exec->events->writable(exec->context);

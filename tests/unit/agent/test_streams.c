@@ -325,6 +325,45 @@ static void test_slow_program_is_bounded_and_blocks_nobody(void **state)
     run_done(&slow);
 }
 
+/* Each writes again only when it is told that there is room: a program that is
+ * forgotten hangs. */
+static void test_many_programs_fed_with_bytes_all_get_room(void **state)
+{
+    enum { FED = 24, FED_BYTES = 1 << 20 };
+    static const uint8_t bytes[FED_BYTES];
+    struct run runs[FED];
+    size_t given[FED] = {0};
+    int left = FED;
+
+    (void)state;
+    for (int i = 0; i < FED; i++) {
+        run_init(&runs[i], &stand, "wc -c");
+        runs[i].options.ports[AGENT_IN].kind = EXEC_BYTES;
+        run_start(&runs[i]);
+        runs[i].writable = true;
+    }
+    while (left > 0) {
+        for (int i = 0; i < FED; i++) {
+            if (!runs[i].writable || given[i] == FED_BYTES)
+                continue;
+            given[i] += exec_write(runs[i].exec, bytes + given[i],
+                                   FED_BYTES - given[i]);
+            runs[i].writable = false;
+            if (given[i] == FED_BYTES) {
+                exec_write_end(runs[i].exec);
+                left--;
+            }
+        }
+        if (left > 0)
+            loop_turn(stand.loop, -1);
+    }
+    for (int i = 0; i < FED; i++) {
+        run_wait(&runs[i]);
+        assert_string_equal(run_out(&runs[i]), "1048576\n");
+        run_done(&runs[i]);
+    }
+}
+
 static void test_broken_output_ends_that_program_only(void **state)
 {
     struct run run;
@@ -411,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_background_process_does_not_hold_the_exit_back),
         cmocka_unit_test(test_slow_reader_is_bounded_and_blocks_nobody),
         cmocka_unit_test(test_slow_program_is_bounded_and_blocks_nobody),
+        cmocka_unit_test(test_many_programs_fed_with_bytes_all_get_room),
         cmocka_unit_test(test_broken_output_ends_that_program_only),
         cmocka_unit_test(test_closed_stdin_takes_and_drops),
         cmocka_unit_test(test_200_programs_at_once_are_not_mixed),
