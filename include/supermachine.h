@@ -27,7 +27,8 @@
  *   They depend on each other in this order: free them in the reverse order.
  *
  * Errors
- *   Calls return 0 or a negative SM_E* code. The last parameter, which may be
+ *   Calls return 0 (where their text says so, a number) or a negative SM_E*
+ *   code. The last parameter, which may be
  *   NULL, receives the code, the system's errno and a message that names the
  *   object, the wrong value and, where known, the way out. What a failed call
  *   would have given is not touched.
@@ -45,6 +46,13 @@
  *   and a waitpid(-1) of yours that collects one does no harm. Different
  *   objects may be used by different threads at the same time. One object: by
  *   one thread at a time, unless the call says "any".
+ *
+ * Waiting
+ *   Calls that wait take a time-out in milliseconds; SM_NOWAIT: do not wait.
+ *   To wait for many machines on one thread, or in an event loop of yours, wait
+ *   for sm_machine_fd() of each to be readable, call sm_machine_dispatch(), and
+ *   ask with SM_NOWAIT what became of it. Nothing goes on in a machine's
+ * streams between the calls of the library; the machine itself does.
  *
  * Config structs
  *   Begin with their size. Initialise with their _init() call, then set what
@@ -67,6 +75,9 @@ extern "C" {
 #else
 #define SM_API
 #endif
+
+/* A time-out: do not wait at all. */
+#define SM_NOWAIT UINT32_MAX
 
 /* ------------------------------------------------------------- errors -- */
 
@@ -281,7 +292,9 @@ SM_API void sm_machine_free(struct sm_machine *machine);
  * Start (machine) and return once its agent has answered. Execs that were
  * made before start with it, in the same round trip.
  *
- * timeout_ms   counted from the call, 1 to 3 600 000; 0: 60 000.
+ * timeout_ms   counted from the call, 1 to 3 600 000; 0: 60 000. SM_NOWAIT:
+ *              return once the worker process has been started; what becomes
+ *              of the start within 60 000 ms, sm_machine_state() tells.
  * Returns      0, or SM_ETIMEOUT, SM_ESTATE (was started before), SM_ENOHV
  *              (no usable hypervisor: see sm_host_doctor()), SM_EGUEST (the
  *              guest stopped before answering: see sm_machine_log()),
@@ -299,6 +312,73 @@ SM_API int sm_machine_start(struct sm_machine *machine, uint32_t timeout_ms,
  * Since        0.1
  */
 SM_API void sm_machine_kill(struct sm_machine *machine);
+
+enum sm_machine_state {
+    SM_MACHINE_NEW,      /* not started                              */
+    SM_MACHINE_STARTING, /* its agent has not answered               */
+    SM_MACHINE_RUNNING,
+    SM_MACHINE_STOPPED /* for good; sm_machine_wait() says why     */
+};
+
+/* As of the last call that waited or dispatched. Since 0.1 */
+SM_API enum sm_machine_state sm_machine_state(const struct sm_machine *machine);
+
+/*
+ * A descriptor that is readable when sm_machine_dispatch() has something to do:
+ * for poll, epoll, select and event loops. It belongs to (machine): do not
+ * read, write or close it. Always the same one.
+ *
+ * Returns      the descriptor, 0 or more, or SM_ELIMIT, SM_ENOMEM, SM_EIO.
+ * Since        0.1
+ */
+SM_API int sm_machine_fd(struct sm_machine *machine, struct sm_error *err);
+
+/*
+ * Do what there is to do for (machine) and its commands: their streams, their
+ * ends, its own start and end. Never waits.
+ *
+ * Since        0.1
+ */
+SM_API void sm_machine_dispatch(struct sm_machine *machine);
+
+/* Why a machine ended. */
+enum sm_end_reason {
+    SM_END_POWER_OFF, /* the guest switched itself off, or sm_machine_stop() */
+    SM_END_REBOOT,    /* the guest asked for a restart                       */
+    SM_END_PANIC,     /* the guest's kernel panicked                         */
+    SM_END_CRASH,     /* triple fault and the like                           */
+    SM_END_KILLED,    /* sm_machine_kill()                                   */
+    SM_END_FAILED     /* it did not start, or this side failed: see error    */
+};
+
+struct sm_machine_end {
+    enum sm_end_reason reason;
+    struct sm_error error; /* what its commands got that had not ended */
+};
+
+/*
+ * Wait until (machine) is stopped. Its commands' streams are carried.
+ *
+ * timeout_ms   0: wait for ever; SM_NOWAIT.
+ * Returns      0 and *ret, or SM_ETIMEOUT (call again), SM_ESTATE (machine
+ *              not started).
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_wait(struct sm_machine *machine, uint32_t timeout_ms,
+                           struct sm_machine_end *ret, struct sm_error *err);
+
+/*
+ * End (machine) in order: its processes get SIGTERM; those that are left after
+ * the grace SIGKILL; then it switches itself off. If it does not within five
+ * more seconds, it is killed. 0 if it is stopped already.
+ *
+ * grace_ms     1 to 3 600 000; 0: 10 000.
+ * Returns      0, or SM_EINVAL, SM_ESTATE (machine not started), SM_ENOMEM.
+ *              Whatever it returns but these, the machine is stopped.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_stop(struct sm_machine *machine, uint32_t grace_ms,
+                           struct sm_error *err);
 
 /*
  * What the guest's kernel printed, at most the last 1 MiB. *ret belongs to
@@ -325,6 +405,9 @@ SM_API int sm_machine_cost(struct sm_machine *machine, char **ret,
 
 struct sm_exec;
 
+/* Instead of a descriptor. */
+#define SM_BYTES (-2)
+
 struct sm_exec_config {
     size_t size;
     /* The command, NULL at its end. Without entrypoint: appended to the
@@ -340,7 +423,8 @@ struct sm_exec_config {
     /* "name|uid[:group|gid]", looked up in the image. NULL: the image's. */
     const char *user;
     /* Descriptors of the caller, open until the exec ended. -1: nothing
-     * (stdin: end of file at once; stdout, stderr: thrown away). */
+     * (stdin: end of file at once; stdout, stderr: thrown away). SM_BYTES:
+     * sm_exec_write(), sm_exec_read(). */
     int stdin_fd;  /* default -1 */
     int stdout_fd; /* default  1 */
     int stderr_fd; /* default  2 */
@@ -391,7 +475,9 @@ SM_API void sm_exec_free(struct sm_exec *exec);
  * Carry the command's streams until it ended and all of its output was
  * delivered.
  *
- * timeout_ms   of this wait, not of the command; 0: wait for ever.
+ * timeout_ms   of this wait, not of the command; 0: wait for ever; SM_NOWAIT.
+ *              Output that is to be read with sm_exec_read() must be read by
+ *              somebody: a command that cannot write does not end.
  * Returns      0 and *ret, or SM_ETIMEOUT (call again), SM_ENOCMD and
  *              SM_ENOEXEC (the command never ran), SM_ENOENT (user or
  *              working directory), SM_EGUEST (the machine ended first),
@@ -400,6 +486,51 @@ SM_API void sm_exec_free(struct sm_exec *exec);
  */
 SM_API int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
                         struct sm_exit_status *ret, struct sm_error *err);
+
+/*
+ * A descriptor that is readable while sm_exec_read() would give bytes or an
+ * end, while sm_exec_write() would take bytes that it refused before, and after
+ * the end of the command or its machine. It belongs to (exec): do not read or
+ * close it. Somebody must drive the machine: see sm_machine_dispatch().
+ *
+ * Returns      the descriptor, 0 or more, or SM_ELIMIT, SM_ENOMEM, SM_EIO.
+ * Since        0.1
+ */
+SM_API int sm_exec_fd(struct sm_exec *exec, struct sm_error *err);
+
+/*
+ * Some of what the command wrote to (stream), 1: stdout, 2: stderr, whose
+ * descriptor must have been SM_BYTES. At most 256 KiB per stream wait to be
+ * read; then the command waits.
+ *
+ * timeout_ms   0: wait for ever; SM_NOWAIT.
+ * Returns      the number of bytes, 1 to (capacity); 0 at the end of the
+ *              stream. Or SM_ETIMEOUT (nothing is there), SM_EINVAL (the stream
+ * is not SM_BYTES), SM_ESTATE (machine not started), SM_ENOMEM (bytes were
+ * lost). A machine that ends, ends the stream: sm_exec_wait() tells how it
+ * ended. Blocks.      Since 0.1
+ */
+SM_API int64_t sm_exec_read(struct sm_exec *exec, int stream, void *to,
+                            size_t capacity, uint32_t timeout_ms,
+                            struct sm_error *err);
+
+/*
+ * Give the command bytes on its stdin, which must have been SM_BYTES.
+ *
+ * timeout_ms   0: wait for ever; SM_NOWAIT.
+ * Returns      the number of bytes that were taken, 1 to (count), 0 if (count)
+ *              is. Or SM_ETIMEOUT (no room now), SM_ECLOSED (the command or its
+ *              machine has ended, or the end was written), SM_EINVAL (stdin is
+ *              not SM_BYTES), SM_ESTATE (machine not started). What a command
+ *              does not read is lost without a word.
+ * Blocks.      Since 0.1
+ */
+SM_API int64_t sm_exec_write(struct sm_exec *exec, const void *bytes,
+                             size_t count, uint32_t timeout_ms,
+                             struct sm_error *err);
+
+/* The end of the command's stdin, behind what was written. Since 0.1 */
+SM_API void sm_exec_write_end(struct sm_exec *exec);
 
 /*
  * Send a Linux signal number, 1 to 64, to the command's process group. Before
@@ -430,7 +561,8 @@ SM_API int sm_exit_code(const struct sm_exit_status *status);
 
 /*
  * The short way: host from the environment, image, machine, (command), all
- * freed again. (command) may be NULL: the image's own.
+ * freed again. (command) may be NULL: the image's own; its descriptors are not
+ * SM_BYTES, for which there would be nobody to ask.
  *
  * Returns      as the calls that it stands for.
  * Blocks.      Since 0.1

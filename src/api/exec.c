@@ -1,6 +1,8 @@
 /* exec.c: commands in machines, as the public header has them. */
 #include "api/inside.h"
 
+#include "base/bytes.h"
+
 #include <stdlib.h>
 
 enum {
@@ -13,6 +15,18 @@ enum {
 static const char *const *list_of(const struct image_strings *strings)
 {
     return (const char *const *)strings->items;
+}
+
+static int check_fds(const struct sm_exec_config *config, struct sm_error *err)
+{
+    const int fds[] = {config->stdin_fd, config->stdout_fd, config->stderr_fd};
+
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (fds[i] < SM_BYTES)
+            return fail(err, SM_EINVAL,
+                        "exec: descriptor %d: 0 or more, -1 or SM_BYTES",
+                        fds[i]);
+    return 0;
 }
 
 static int check_size(uint32_t rows, uint32_t columns, struct sm_error *err)
@@ -56,6 +70,8 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
     if (given)
         rc = config_copy(&config, sizeof config, given, "sm_exec_config", err);
     if (!rc)
+        rc = check_fds(&config, err);
+    if (!rc)
         rc = check_size(config.rows, config.columns, err);
     if (!rc)
         rc = command_make(&command, &defaults, &config, err);
@@ -89,6 +105,34 @@ int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
                  struct sm_exit_status *ret, struct sm_error *err)
 {
     return program_wait(exec->program, timeout_ms, ret, err);
+}
+
+int sm_exec_fd(struct sm_exec *exec, struct sm_error *err)
+{
+    return program_fd(exec->program, err);
+}
+
+int64_t sm_exec_read(struct sm_exec *exec, int stream, void *to,
+                     size_t capacity, uint32_t timeout_ms, struct sm_error *err)
+{
+    if (stream != 1 && stream != 2)
+        return fail(err, SM_EINVAL, "stream %d: must be 1 or 2", stream);
+    if (capacity == 0)
+        return fail(err, SM_EINVAL, "exec: room for no byte");
+    return program_read(exec->program, stream, to, capacity, timeout_ms, err);
+}
+
+int64_t sm_exec_write(struct sm_exec *exec, const void *bytes, size_t count,
+                      uint32_t timeout_ms, struct sm_error *err)
+{
+    if (count == 0)
+        return 0;
+    return program_write(exec->program, bytes, count, timeout_ms, err);
+}
+
+void sm_exec_write_end(struct sm_exec *exec)
+{
+    program_write_end(exec->program);
 }
 
 int sm_exec_signal(struct sm_exec *exec, int signal, struct sm_error *err)

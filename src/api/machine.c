@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { TIMEOUT_MAX_MS = 3600000 };
+enum { TIMEOUT_MAX_MS = 3600000, STOP_GRACE_MS = 10000 };
 
 static int check_config(struct sm_machine_config *config, struct sm_error *err)
 {
@@ -105,7 +105,7 @@ void sm_machine_free(struct sm_machine *machine)
 int sm_machine_start(struct sm_machine *machine, uint32_t timeout_ms,
                      struct sm_error *err)
 {
-    if (timeout_ms > TIMEOUT_MAX_MS)
+    if (timeout_ms > TIMEOUT_MAX_MS && timeout_ms != SM_NOWAIT)
         return fail(err, SM_EINVAL, "time-out of %u ms: at most %d", timeout_ms,
                     TIMEOUT_MAX_MS);
     return machine_start(machine->machine, timeout_ms, err);
@@ -114,6 +114,52 @@ int sm_machine_start(struct sm_machine *machine, uint32_t timeout_ms,
 void sm_machine_kill(struct sm_machine *machine)
 {
     machine_kill(machine->machine);
+}
+
+enum sm_machine_state sm_machine_state(const struct sm_machine *machine)
+{
+    switch (machine_state(machine->machine)) {
+    case MACHINE_NEW:
+        return SM_MACHINE_NEW;
+    case MACHINE_STARTING:
+        return SM_MACHINE_STARTING;
+    case MACHINE_RUNNING:
+        return SM_MACHINE_RUNNING;
+    case MACHINE_STOPPED:
+    default:
+        return SM_MACHINE_STOPPED;
+    }
+}
+
+int sm_machine_fd(struct sm_machine *machine, struct sm_error *err)
+{
+    return machine_fd(machine->machine, err);
+}
+
+void sm_machine_dispatch(struct sm_machine *machine)
+{
+    machine_dispatch(machine->machine);
+}
+
+int sm_machine_wait(struct sm_machine *machine, uint32_t timeout_ms,
+                    struct sm_machine_end *ret, struct sm_error *err)
+{
+    struct machine_end end;
+    int rc = machine_wait(machine->machine, timeout_ms, &end, err);
+
+    if (!rc)
+        *ret = (struct sm_machine_end){.reason = end.reason, .error = end.why};
+    return rc;
+}
+
+int sm_machine_stop(struct sm_machine *machine, uint32_t grace_ms,
+                    struct sm_error *err)
+{
+    if (grace_ms > TIMEOUT_MAX_MS)
+        return fail(err, SM_EINVAL, "grace of %u ms: at most %d", grace_ms,
+                    TIMEOUT_MAX_MS);
+    return machine_stop(machine->machine, grace_ms ? grace_ms : STOP_GRACE_MS,
+                        err);
 }
 
 int sm_machine_log(struct sm_machine *machine, char **ret, struct sm_error *err)

@@ -2,13 +2,25 @@
 #ifndef SM_MACHINE_INSIDE_H
 #define SM_MACHINE_INSIDE_H
 
+#include "base/queue.h"
 #include "exec/exec.h"
 #include "machine/machine.h"
 #include "machine/worker.h"
+#include "platform/notifier.h"
 
 #include <pthread.h>
 
 enum { PROGRAM_SIGNALS_MAX = 32 };
+
+/* Output that waits for program_read(), or room for program_write(). */
+struct program_bytes {
+    struct queue wait;
+    bool ready;    /* reading or writing would do something    */
+    bool ended;    /* nothing comes behind `wait`, or: is taken */
+    bool end_read; /* and the caller knows                     */
+    bool refused;  /* program_write() took less than was given */
+    bool lost;     /* memory ran out                           */
+};
 
 struct program {
     struct machine *machine;
@@ -18,6 +30,9 @@ struct program {
     struct exec *exec; /* NULL: not sent yet */
     bool ended;
     struct exec_end end;
+    struct program_bytes bytes[AGENT_STREAMS];
+    struct notifier notifier; /* for program_fd(); fd -1 until asked for */
+    bool notified;
     /* Protected by machine->lock: what other threads left to send. */
     uint32_t signals[PROGRAM_SIGNALS_MAX];
     unsigned signal_count;
@@ -31,24 +46,32 @@ struct machine {
     struct machine_config config;
     enum machine_state state;
     struct loop *loop;
-    struct loop_timer *deadline;
+    struct loop_timer *deadline; /* of a call that waits  */
+    struct loop_timer *start_deadline;
+    uint32_t start_timeout_ms;
     struct loop_timer *grace; /* between the session's end and the worker's */
     bool expired;
     struct worker *worker;
     struct session *session;
     struct program *programs;
-    struct sm_error why; /* of MACHINE_STOPPED */
+    struct machine_end end; /* of MACHINE_STOPPED */
+    bool exposed;           /* somebody waits for machine_fd() */
     struct worker_steps steps;
     int log_fd;
-    pthread_mutex_t lock; /* worker pointer for machine_kill(), requests */
+    pthread_mutex_t lock; /* all below, and the programs' requests */
+    bool killed;          /* machine_kill() was called             */
 };
 
-/* Turn the loop until *flag, the machine's end, or (timeout_ms), 0: never.
- * False: time is up. */
+/* Turn the loop until *flag, the machine's end, or (timeout_ms), 0: never;
+ * SM_NOWAIT. False: time is up. */
 bool machine_turn(struct machine *machine, const bool *flag,
                   uint32_t timeout_ms);
 /* The session is there: send the program. Failure becomes its end. */
 void program_send(struct program *program);
+/* Something was asked for outside of the loop: have machine_fd() show it. */
+void machine_nudge(struct machine *machine);
+/* Put program_fd() right. */
+void program_notify(struct program *program);
 /* Send what program_signal() and program_resize() left. */
 void program_send_requests(struct program *program);
 

@@ -17,7 +17,8 @@ enum {
     ENTROPY_BYTES = 64,
     HOSTNAME_MAX = 63,
     /* How long a worker may need to say why its guest went silent. */
-    GRACE_MS = 5000
+    GRACE_MS = 5000,
+    START_TIMEOUT_MS = 60000
 };
 
 static void step(struct machine *machine, const char *what)
@@ -28,13 +29,31 @@ static void step(struct machine *machine, const char *what)
 /* The end ----------------------------------------------------------------- */
 
 /* The first reason counts. */
-static void stop(struct machine *machine, const struct sm_error *why)
+static void end(struct machine *machine, enum sm_end_reason reason,
+                const struct sm_error *why)
 {
     if (machine->state == MACHINE_STOPPED)
         return;
     machine->state = MACHINE_STOPPED;
-    machine->why = *why;
+    pthread_mutex_lock(&machine->lock);
+    machine->end = (struct machine_end){.reason = reason, .why = *why};
+    if (machine->killed) {
+        machine->end.reason = SM_END_KILLED;
+        fail(&machine->end.why, SM_EGUEST, "the machine was killed");
+    }
+    pthread_mutex_unlock(&machine->lock);
     loop_timer_stop(machine->grace);
+    loop_timer_stop(machine->start_deadline);
+    for (struct program *at = machine->programs; at; at = at->next)
+        program_notify(at);
+}
+
+/* End it from this side. */
+static void end_failed(struct machine *machine, const struct sm_error *why)
+{
+    end(machine, SM_END_FAILED, why);
+    if (machine->worker)
+        worker_kill(machine->worker);
 }
 
 /* The line in which the guest's kernel said why it panicked, "" if none. */
@@ -55,6 +74,14 @@ static void find_panic(const struct machine *machine, char *to, size_t capacity)
 
 static void worker_ended(void *context, const struct worker_ended *ended)
 {
+    static const enum sm_end_reason reasons[] = {
+        [WORKER_END_POWER_OFF] = SM_END_POWER_OFF,
+        [WORKER_END_REBOOT] = SM_END_REBOOT,
+        [WORKER_END_PANIC] = SM_END_PANIC,
+        [WORKER_END_CRASH] = SM_END_CRASH,
+        [WORKER_END_STOPPED] = SM_END_KILLED,
+        [WORKER_END_FAILED] = SM_END_FAILED,
+    };
     struct machine *machine = context;
     struct sm_error why = ended->error;
     char panic[256] = "";
@@ -65,7 +92,7 @@ static void worker_ended(void *context, const struct worker_ended *ended)
         fail(&why, SM_EGUEST, "%s%s", worker_end_text(ended->end), panic);
     if (why.code == 0)
         fail(&why, SM_EIO, "%s", worker_end_text(ended->end));
-    stop(machine, &why);
+    end(machine, reasons[ended->end], &why);
 }
 
 static void worker_stepped(void *context, const struct worker_steps *steps)
@@ -129,8 +156,7 @@ static void session_hello(void *context, const struct agent_hello *hello)
     if (!rc)
         rc = session_setup(machine->session, &setup, &err);
     if (rc) {
-        stop(machine, &err);
-        worker_kill(machine->worker);
+        end_failed(machine, &err);
         return;
     }
     for (struct program *at = machine->programs; at; at = at->next)
@@ -142,6 +168,7 @@ static void session_ready(void *context)
     struct machine *machine = context;
 
     step(machine, "agent ready");
+    loop_timer_stop(machine->start_deadline);
     if (machine->state == MACHINE_STARTING)
         machine->state = MACHINE_RUNNING;
 }
@@ -157,8 +184,7 @@ static void session_closed(void *context, const struct sm_error *why)
         loop_timer_start(machine->grace, GRACE_MS);
         return;
     }
-    stop(machine, why);
-    worker_kill(machine->worker);
+    end_failed(machine, why);
 }
 
 static const struct session_events session_events = {
@@ -173,8 +199,7 @@ static void grace_over(void *context)
     struct sm_error why;
 
     fail(&why, SM_EGUEST, "the guest's agent went away");
-    stop(machine, &why);
-    worker_kill(machine->worker);
+    end_failed(machine, &why);
 }
 
 /* Making ------------------------------------------------------------------ */
@@ -184,6 +209,16 @@ static void deadline_passed(void *context)
     struct machine *machine = context;
 
     machine->expired = true;
+}
+
+static void start_expired(void *context)
+{
+    struct machine *machine = context;
+    struct sm_error why;
+
+    fail(&why, SM_ETIMEOUT, "the guest's agent did not answer within %u ms",
+         machine->start_timeout_ms);
+    end_failed(machine, &why);
 }
 
 static void loop_woken(void *context)
@@ -270,6 +305,9 @@ int machine_new(const struct machine_paths *paths,
     if (!rc)
         rc = loop_timer_new(machine->loop, grace_over, machine, &machine->grace,
                             err);
+    if (!rc)
+        rc = loop_timer_new(machine->loop, start_expired, machine,
+                            &machine->start_deadline, err);
     if (rc) {
         machine_free(machine);
         return rc;
@@ -293,6 +331,7 @@ void machine_free(struct machine *machine)
     if (machine->loop) {
         loop_timer_free(machine->deadline);
         loop_timer_free(machine->grace);
+        loop_timer_free(machine->start_deadline);
         loop_free(machine->loop);
     }
     if (machine->log_fd >= 0)
@@ -391,36 +430,6 @@ static int launch(struct machine *machine, int *fds, struct sm_error *err)
     return rc;
 }
 
-bool machine_turn(struct machine *machine, const bool *flag,
-                  uint32_t timeout_ms)
-{
-    machine->expired = false;
-    if (timeout_ms)
-        loop_timer_start(machine->deadline, timeout_ms);
-    while (!*flag && machine->state != MACHINE_STOPPED && !machine->expired)
-        loop_turn(machine->loop, -1);
-    loop_timer_stop(machine->deadline);
-    return *flag || machine->state == MACHINE_STOPPED;
-}
-
-static int await_agent(struct machine *machine, uint32_t timeout_ms,
-                       struct sm_error *err)
-{
-    machine->expired = false;
-    loop_timer_start(machine->deadline, timeout_ms);
-    while (machine->state == MACHINE_STARTING && !machine->expired)
-        loop_turn(machine->loop, -1);
-    loop_timer_stop(machine->deadline);
-    if (machine->state == MACHINE_RUNNING)
-        return 0;
-    if (machine->state == MACHINE_STARTING)
-        fail(&machine->why, SM_ETIMEOUT,
-             "the guest's agent did not answer within %u ms", timeout_ms);
-    if (err)
-        *err = machine->why;
-    return machine->why.code;
-}
-
 int machine_start(struct machine *machine, uint32_t timeout_ms,
                   struct sm_error *err)
 {
@@ -431,28 +440,26 @@ int machine_start(struct machine *machine, uint32_t timeout_ms,
     if (machine->state != MACHINE_NEW)
         return fail(err, SM_ESTATE, "the machine was started before");
     machine->state = MACHINE_STARTING;
+    machine->start_timeout_ms =
+        timeout_ms && timeout_ms != SM_NOWAIT ? timeout_ms : START_TIMEOUT_MS;
+    loop_timer_start(machine->start_deadline, machine->start_timeout_ms);
     step(machine, "start called");
     rc = launch(machine, fds, &why);
     for (int i = 0; i < WORKER_FDS; i++)
         if (fds[i] >= 0 && i != WORKER_FD_LOG)
             close(fds[i]);
-    if (!rc)
-        rc = await_agent(machine, timeout_ms ? timeout_ms : 60000, &why);
-    if (rc) {
-        stop(machine, &why);
-        machine_kill(machine);
-        if (err)
-            *err = why;
-    }
-    return rc;
-}
-
-void machine_kill(struct machine *machine)
-{
-    pthread_mutex_lock(&machine->lock);
-    if (machine->worker)
-        worker_kill(machine->worker);
-    pthread_mutex_unlock(&machine->lock);
+    if (rc)
+        end_failed(machine, &why);
+    else if (timeout_ms == SM_NOWAIT)
+        machine_nudge(machine);
+    else
+        while (machine->state == MACHINE_STARTING)
+            loop_turn(machine->loop, -1);
+    if (machine->state != MACHINE_STOPPED)
+        return 0;
+    if (err)
+        *err = machine->end.why;
+    return machine->end.why.code;
 }
 
 /* Accounts ---------------------------------------------------------------- */

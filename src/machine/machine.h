@@ -29,6 +29,12 @@ enum machine_state {
     MACHINE_STOPPED   /* no worker, reason known; only free leads out       */
 };
 
+/* The public enum sm_end_reason says the same to the world. */
+struct machine_end {
+    enum sm_end_reason reason;
+    struct sm_error why;
+};
+
 struct machine_config {
     uint64_t memory_bytes;
     uint32_t vcpus;
@@ -45,10 +51,17 @@ int machine_new(const struct machine_paths *paths,
 /* Programs must be freed before. NULL is fine. */
 void machine_free(struct machine *machine);
 
-/* As sm_machine_start(). */
+/* As the public calls of these names; machine_stop() without their defaults. */
 int machine_start(struct machine *machine, uint32_t timeout_ms,
                   struct sm_error *err);
 void machine_kill(struct machine *machine);
+int machine_wait(struct machine *machine, uint32_t timeout_ms,
+                 struct machine_end *ret, struct sm_error *err);
+int machine_stop(struct machine *machine, uint32_t grace_ms,
+                 struct sm_error *err);
+enum machine_state machine_state(const struct machine *machine);
+int machine_fd(struct machine *machine, struct sm_error *err);
+void machine_dispatch(struct machine *machine);
 /* The end of the guest kernel's log; the caller frees *ret. */
 int machine_log(const struct machine *machine, char **ret,
                 struct sm_error *err);
@@ -57,7 +70,7 @@ int machine_cost(const struct machine *machine, char **ret,
                  struct sm_error *err);
 
 struct program_config {
-    int fds[3];          /* stdin, stdout, stderr; -1: none           */
+    int fds[3];          /* stdin, stdout, stderr; -1: none; SM_BYTES */
     uint32_t timeout_ms; /* 0: never                                  */
     bool tty;            /* one terminal for all three; no fds[2]     */
     uint16_t rows;       /* of the terminal                           */
@@ -72,6 +85,14 @@ void program_free(struct program *program);
 /* As sm_exec_wait(). */
 int program_wait(struct program *program, uint32_t timeout_ms,
                  struct sm_exit_status *ret, struct sm_error *err);
+/* As the public calls of these names. */
+int program_fd(struct program *program, struct sm_error *err);
+int64_t program_read(struct program *program, int stream, void *to,
+                     size_t capacity, uint32_t timeout_ms,
+                     struct sm_error *err);
+int64_t program_write(struct program *program, const void *bytes, size_t count,
+                      uint32_t timeout_ms, struct sm_error *err);
+void program_write_end(struct program *program);
 /* (signal) is 1 to 64. */
 void program_signal(struct program *program, uint32_t signal);
 /* Neither is 0. */

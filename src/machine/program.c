@@ -4,15 +4,85 @@
 #include "base/bytes.h"
 #include "base/own.h"
 
+static bool is_over(const struct program *program)
+{
+    return program->ended || program->machine->state == MACHINE_STOPPED;
+}
+
+void program_notify(struct program *program)
+{
+    const struct program_bytes *bytes = program->bytes;
+    bool wanted =
+        is_over(program) || (bytes[AGENT_IN].refused && bytes[AGENT_IN].ready);
+
+    for (int i = AGENT_OUT; i <= AGENT_ERR; i++)
+        wanted |= bytes[i].ready;
+    if (wanted == program->notified || program->notifier.fd < 0)
+        return;
+    program->notified = wanted;
+    if (wanted)
+        notifier_signal(&program->notifier);
+    else
+        notifier_clear(&program->notifier);
+}
+
+static void set_ready(struct program *program, enum agent_stream stream)
+{
+    struct program_bytes *bytes = &program->bytes[stream];
+
+    bytes->ready =
+        queue_count(&bytes->wait) > 0 || (bytes->ended && !bytes->end_read);
+    program_notify(program);
+}
+
 static void ended(void *context, const struct exec_end *end)
 {
     struct program *program = context;
 
     program->ended = true;
     program->end = *end;
+    program->bytes[AGENT_OUT].ended = program->bytes[AGENT_ERR].ended = true;
+    set_ready(program, AGENT_OUT);
+    set_ready(program, AGENT_ERR);
 }
 
-static const struct exec_events exec_events = {.ended = ended};
+static void output(void *context, enum agent_stream stream, const uint8_t *from,
+                   size_t count)
+{
+    struct program *program = context;
+    struct program_bytes *bytes = &program->bytes[stream];
+
+    if (count == 0) {
+        bytes->ended = true;
+    } else if (!bytes->lost && !queue_put(&bytes->wait, from, count)) {
+        bytes->lost = true;
+        exec_close_stream(program->exec, stream);
+    }
+    set_ready(program, stream);
+}
+
+static void writable(void *context)
+{
+    struct program *program = context;
+
+    program->bytes[AGENT_IN].ready = true;
+    program_notify(program);
+}
+
+static const struct exec_events exec_events = {
+    .output = output, .writable = writable, .ended = ended};
+
+static struct exec_port port_of(const struct program *program,
+                                enum agent_stream stream)
+{
+    int fd = program->config.fds[stream];
+
+    if (fd == SM_BYTES)
+        return (struct exec_port){.kind = EXEC_BYTES};
+    if (fd < 0 || (stream == AGENT_ERR && program->config.tty))
+        return (struct exec_port){.kind = EXEC_NONE};
+    return (struct exec_port){.kind = EXEC_FD, .fd = fd};
+}
 
 static int send_exec(struct program *program, struct sm_error *err)
 {
@@ -37,11 +107,7 @@ static int send_exec(struct program *program, struct sm_error *err)
     program->resized = false;
     pthread_mutex_unlock(&program->machine->lock);
     for (int i = 0; i < AGENT_STREAMS; i++)
-        if (program->config.fds[i] >= 0)
-            options.ports[i] = (struct exec_port){.kind = EXEC_FD,
-                                                  .fd = program->config.fds[i]};
-    if (program->config.tty)
-        options.ports[AGENT_ERR].kind = EXEC_NONE;
+        options.ports[i] = port_of(program, (enum agent_stream)i);
     return exec_start(program->machine->session, &options, &program->exec, err);
 }
 
@@ -55,6 +121,10 @@ void program_send(struct program *program)
         ended(program, &end);
     else
         program_send_requests(program);
+    if (program->bytes[AGENT_IN].ended && program->exec)
+        exec_write_end(program->exec);
+    else if (program->config.fds[AGENT_IN] == SM_BYTES)
+        writable(program);
 }
 
 void program_send_requests(struct program *program)
@@ -124,10 +194,14 @@ int program_new(struct machine *machine, struct command *command,
     program->config = *config;
     program->rows = config->rows;
     program->columns = config->columns;
+    program->notifier = NOTIFIER_NONE;
+    for (int i = 0; i < AGENT_STREAMS; i++)
+        queue_init(&program->bytes[i].wait, EXEC_WINDOW);
     program->next = machine->programs;
     machine->programs = program;
     if (machine->state == MACHINE_RUNNING)
         program_send(program);
+    machine_nudge(machine);
     *ret = program;
     return 0;
 }
@@ -143,6 +217,10 @@ void program_free(struct program *program)
     while (*at != program)
         at = &(*at)->next;
     *at = program->next;
+    machine_nudge(program->machine);
+    for (int i = 0; i < AGENT_STREAMS; i++)
+        queue_done(&program->bytes[i].wait);
+    notifier_done(&program->notifier);
     command_done(&program->command);
     free(program);
 }
@@ -170,8 +248,8 @@ static int explain_loss(struct program *program, struct sm_error *err)
 
     machine_turn(machine, &never, 0);
     if (err)
-        *err = machine->why;
-    return machine->why.code;
+        *err = machine->end.why;
+    return machine->end.why.code;
 }
 
 int program_wait(struct program *program, uint32_t timeout_ms,
@@ -182,8 +260,7 @@ int program_wait(struct program *program, uint32_t timeout_ms,
     if (machine->state == MACHINE_NEW)
         return fail(err, SM_ESTATE, "exec: the machine was not started");
     if (!machine_turn(machine, &program->ended, timeout_ms))
-        return fail(err, SM_ETIMEOUT, "exec: still running after %u ms",
-                    timeout_ms);
+        return fail(err, SM_ETIMEOUT, "exec: the command has not ended");
     if (!program->ended || program->end.outcome == EXEC_LOST)
         return explain_loss(program, err);
     if (program->end.outcome == EXEC_FAILED) {
@@ -193,4 +270,101 @@ int program_wait(struct program *program, uint32_t timeout_ms,
     }
     fill_status(&program->end, ret);
     return 0;
+}
+
+/* Bytes ------------------------------------------------------------------- */
+
+int program_fd(struct program *program, struct sm_error *err)
+{
+    int rc = 0;
+
+    if (program->notifier.fd < 0)
+        rc = notifier_init(&program->notifier, err);
+    if (rc)
+        return rc;
+    program_notify(program);
+    return program->notifier.fd;
+}
+
+/* Wait for (stream) to be ready, or the end of it all. */
+static int await(struct program *program, enum agent_stream stream,
+                 uint32_t timeout_ms, struct sm_error *err)
+{
+    struct machine *machine = program->machine;
+
+    if (program->config.fds[stream] != SM_BYTES)
+        return fail(err, SM_EINVAL,
+                    "exec: stream %d is not carried as bytes: give SM_BYTES "
+                    "for its descriptor",
+                    (int)stream);
+    if (machine->state == MACHINE_NEW)
+        return fail(err, SM_ESTATE, "exec: the machine was not started");
+    if (!machine_turn(machine, &program->bytes[stream].ready, timeout_ms))
+        return fail(err, SM_ETIMEOUT, "exec: stream %d is not ready",
+                    (int)stream);
+    return 0;
+}
+
+int64_t program_read(struct program *program, int number, void *to,
+                     size_t capacity, uint32_t timeout_ms, struct sm_error *err)
+{
+    enum agent_stream stream = number == 1 ? AGENT_OUT : AGENT_ERR;
+    struct program_bytes *bytes = &program->bytes[stream];
+    int rc = 0;
+
+    if (queue_count(&bytes->wait) == 0 && !bytes->ended)
+        rc = await(program, stream, timeout_ms, err);
+    if (rc)
+        return rc;
+    if (queue_count(&bytes->wait) == 0) {
+        bytes->end_read = true;
+        set_ready(program, stream);
+        return bytes->lost ? fail(err, SM_ENOMEM, "exec: output was lost") : 0;
+    }
+    capacity = min_u64(capacity, queue_count(&bytes->wait));
+    memcpy(to, queue_front(&bytes->wait), capacity);
+    queue_drop(&bytes->wait, capacity);
+    if (program->exec && !bytes->lost)
+        exec_consumed(program->exec, stream, capacity);
+    set_ready(program, stream);
+    machine_nudge(program->machine);
+    return (int64_t)capacity;
+}
+
+int64_t program_write(struct program *program, const void *from, size_t count,
+                      uint32_t timeout_ms, struct sm_error *err)
+{
+    struct program_bytes *bytes = &program->bytes[AGENT_IN];
+    size_t taken = 0;
+
+    while (taken == 0) {
+        int rc = bytes->ended ? 0 : await(program, AGENT_IN, timeout_ms, err);
+
+        bytes->refused = rc == SM_ETIMEOUT;
+        program_notify(program);
+        if (rc)
+            return rc;
+        if (is_over(program) || bytes->ended)
+            return fail(err, SM_ECLOSED, "exec: nobody reads its stdin");
+        taken = exec_write(program->exec, from, count);
+        bytes->ready = taken == count;
+    }
+    bytes->refused = !bytes->ready;
+    program_notify(program);
+    machine_nudge(program->machine);
+    return (int64_t)taken;
+}
+
+void program_write_end(struct program *program)
+{
+    struct program_bytes *bytes = &program->bytes[AGENT_IN];
+
+    if (program->config.fds[AGENT_IN] != SM_BYTES || bytes->ended)
+        return;
+    bytes->ended = true;
+    bytes->ready = false;
+    if (program->exec)
+        exec_write_end(program->exec);
+    program_notify(program);
+    machine_nudge(program->machine);
 }

@@ -8,14 +8,22 @@
  * A single turn of libuv runs the timers that are due and then waits, as if
  * nothing had happened, for whatever is left: perhaps for ever. Where a timer
  * fires in a turn, uv_stop() therefore takes the waiting out of it.
+ *
+ * libuv tells epoll about new and changed watches at the beginning of a turn.
+ * loop_drive() therefore turns until a turn called nobody back, so that nothing
+ * is left untold; the time of the next timer goes into an alarm.
  */
 #include "platform/loop.h"
 
 #include "base/own.h"
+#include "platform/alarm.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <uv.h>
+
+/* A loop that always has something to do gives the caller's a turn, too. */
+enum { DRIVE_TURNS = 4 };
 
 struct loop {
     uv_loop_t uv;
@@ -25,6 +33,9 @@ struct loop {
     bool turning;    /* in loop_turn(), not in loop_run() */
     loop_timer_fn *on_wake;
     void *wake_context;
+    struct alarm alarm; /* of the next timer, for loop_fd() */
+    struct loop_watch *alarm_watch;
+    bool served; /* somebody was called back */
 };
 
 struct loop_watch {
@@ -50,6 +61,7 @@ static void woken(uv_async_t *async)
 {
     struct loop *loop = async->data;
 
+    loop->served = true;
     if (loop->on_wake)
         loop->on_wake(loop->wake_context);
 }
@@ -71,6 +83,7 @@ int loop_new(struct loop **ret, struct sm_error *err)
 
     if (!loop)
         return fail(err, SM_ENOMEM, "event loop: out of memory");
+    loop->alarm = ALARM_NONE;
     status = uv_loop_init(&loop->uv);
     if (status) {
         free(loop);
@@ -105,6 +118,8 @@ void loop_free(struct loop *loop)
     uv_walk(&loop->uv, close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);
+    free(loop->alarm_watch);
+    alarm_done(&loop->alarm);
     free(loop);
 }
 
@@ -155,6 +170,48 @@ int loop_fd(const struct loop *loop)
     return uv_backend_fd(&loop->uv);
 }
 
+static void alarm_went_off(void *context, unsigned events)
+{
+    struct loop *loop = context;
+
+    (void)events;
+    alarm_stop(&loop->alarm);
+}
+
+int loop_expose(struct loop *loop, struct sm_error *err)
+{
+    int rc = 0;
+
+    if (loop->alarm.fd < 0)
+        rc = alarm_init(&loop->alarm, err);
+    if (!rc && !loop->alarm_watch)
+        rc = loop_watch(loop, loop->alarm.fd, LOOP_READ, alarm_went_off, loop,
+                        &loop->alarm_watch, err);
+    if (!rc)
+        loop_drive(loop);
+    return rc;
+}
+
+void loop_drive(struct loop *loop)
+{
+    unsigned turns = 0;
+    int delay_ms;
+
+    do {
+        loop->served = false;
+        loop_turn(loop, 0);
+    } while (loop->served && ++turns < DRIVE_TURNS);
+    delay_ms = uv_backend_timeout(&loop->uv);
+    if (loop->served || delay_ms == 0)
+        loop_wake(loop);
+    if (!loop->alarm_watch)
+        return;
+    if (delay_ms > 0)
+        alarm_set(&loop->alarm, (uint64_t)delay_ms);
+    else
+        alarm_stop(&loop->alarm);
+}
+
 static int uv_events(unsigned events)
 {
     int wanted = 0;
@@ -185,6 +242,7 @@ static void polled(uv_poll_t *poll, int status, int events)
         uv_poll_start(poll, uv_events(watch->events), polled);
         happened = LOOP_HUP | (watch->events & (LOOP_READ | LOOP_WRITE));
     }
+    watch->loop->served = true;
     watch->fn(watch->context, happened);
 }
 
@@ -192,6 +250,7 @@ static void always_ready(uv_idle_t *idle)
 {
     struct loop_watch *watch = idle->data;
 
+    watch->loop->served = true;
     watch->fn(watch->context, watch->events & (LOOP_READ | LOOP_WRITE));
 }
 
@@ -264,7 +323,9 @@ void loop_unwatch(struct loop_watch *watch)
 static void timer_fired(uv_timer_t *timer)
 {
     struct loop_timer *own = timer->data;
+    struct loop *loop = timer->loop->data;
 
+    loop->served = true;
     end_turn(timer);
     own->fn(own->context);
 }

@@ -48,8 +48,14 @@ void loop_wake(struct loop *loop);
 void loop_on_wake(struct loop *loop, loop_timer_fn *fn, void *context);
 /* Readable when a watched descriptor or a wake gives loop_turn() something to
  * do: to put a loop into another program's loop. Timers, and watches that are
- * always ready, do not show; a change of watches shows after one more turn. */
+ * always ready, show from loop_expose() on if it is loop_drive() that turns the
+ * loop; a change of watches from outside of it shows after one more turn, which
+ * loop_wake() asks for. */
 int loop_fd(const struct loop *loop);
+/* Once or more often. SM_ELIMIT, SM_EIO, SM_ENOMEM. */
+int loop_expose(struct loop *loop, struct sm_error *err);
+/* Run what is ready, without waiting, and leave loop_fd() as it must be. */
+void loop_drive(struct loop *loop);
 
 /*
  * Watch (fd), which stays the caller's, keeps its flags and must stay open

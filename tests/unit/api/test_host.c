@@ -222,7 +222,9 @@ static void test_api_machine_config_is_checked_before_anything_is_made(
         struct sm_exec_config command;
         struct sm_machine *machine = NULL;
         struct sm_exec *exec = NULL;
+        struct sm_machine_end end;
         struct sm_error err;
+        char text;
 
         sm_machine_config_init(&config);
         config.memory_bytes = table[i].memory_bytes;
@@ -241,11 +243,29 @@ static void test_api_machine_config_is_checked_before_anything_is_made(
         assert_int_equal(sm_exec_new(machine, &command, &exec, &err),
                          SM_EINVAL);
         command.columns = 0;
+        command.stderr_fd = -3;
+        assert_int_equal(sm_exec_new(machine, &command, &exec, &err),
+                         SM_EINVAL);
+        command.stderr_fd = command.stdin_fd = SM_BYTES;
         assert_int_equal(sm_exec_new(machine, &command, &exec, &err), 0);
         assert_int_equal(sm_exec_signal(exec, 0, &err), SM_EINVAL);
         assert_int_equal(sm_exec_signal(exec, 65, &err), SM_EINVAL);
         assert_int_equal(sm_exec_signal(exec, -1, &err), SM_EINVAL);
         assert_int_equal(sm_exec_signal(exec, 64, &err), 0);
+        assert_int_equal(sm_exec_read(exec, 0, &text, 1, 0, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_read(exec, 3, &text, 1, 0, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_read(exec, 1, &text, 0, 0, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_read(exec, 1, &text, 1, 0, &err), SM_EINVAL);
+        assert_int_equal(sm_exec_read(exec, 2, &text, 1, 0, &err), SM_ESTATE);
+        assert_int_equal(sm_exec_write(exec, "", 0, 0, &err), 0);
+        assert_int_equal(sm_exec_write(exec, "x", 1, 0, &err), SM_ESTATE);
+        sm_exec_write_end(exec);
+        assert_int_equal(sm_exec_write(exec, "x", 1, 0, &err), SM_ECLOSED);
+        assert_true(sm_exec_fd(exec, &err) >= 0);
+        assert_int_equal(sm_machine_state(machine), SM_MACHINE_NEW);
+        assert_int_equal(sm_machine_stop(machine, 3600001, &err), SM_EINVAL);
+        assert_int_equal(sm_machine_stop(machine, 1, &err), SM_ESTATE);
+        assert_int_equal(sm_machine_wait(machine, 0, &end, &err), SM_ESTATE);
         assert_int_equal(sm_exec_resize(exec, 0, 80, &err), SM_EINVAL);
         assert_int_equal(sm_exec_resize(exec, 24, 0, &err), SM_EINVAL);
         assert_int_equal(sm_exec_resize(exec, 65536, 80, &err), SM_EINVAL);

@@ -8,6 +8,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -595,6 +596,102 @@ static void test_loop_runs_inside_of_another(void **state)
     notifier_done(&notifier);
 }
 
+static bool shows(const struct loop *loop, int timeout_ms)
+{
+    struct pollfd wait = {.fd = loop_fd(loop), .events = POLLIN};
+
+    return poll(&wait, 1, timeout_ms) == 1;
+}
+
+static void test_loop_shows_timers_once_it_is_exposed(void **state)
+{
+    struct loop *loop = make_loop();
+    struct loop_timer *timer;
+    unsigned calls = 0;
+
+    (void)state;
+    assert_int_equal(loop_timer_new(loop, count, &calls, &timer, NULL), 0);
+    assert_int_equal(loop_expose(loop, NULL), 0);
+    assert_int_equal(loop_expose(loop, NULL), 0);
+    assert_false(shows(loop, 0));
+    loop_timer_start(timer, 20);
+    loop_drive(loop);
+    assert_int_equal(calls, 0);
+    assert_false(shows(loop, 0));
+    while (calls == 0) {
+        assert_true(shows(loop, WATCHDOG_S * 1000));
+        loop_drive(loop);
+    }
+    assert_int_equal(calls, 1);
+    loop_drive(loop);
+    assert_false(shows(loop, 50));
+    /* One that is stopped leaves no alarm behind. */
+    loop_timer_start(timer, 20);
+    loop_drive(loop);
+    loop_timer_stop(timer);
+    loop_drive(loop);
+    assert_false(shows(loop, 50));
+    loop_timer_free(timer);
+    loop_free(loop);
+}
+
+static void test_loop_shows_what_is_always_ready(void **state)
+{
+    struct loop *loop = make_loop();
+    struct seen seen;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(loop_expose(loop, NULL), 0);
+    watch(&seen, loop, fd, LOOP_READ);
+    loop_wake(loop);
+    for (unsigned calls = 0; calls < 10; calls = seen.calls) {
+        assert_true(shows(loop, 0));
+        loop_drive(loop);
+        assert_true(seen.calls > calls);
+    }
+    loop_change(seen.watch, 0);
+    loop_drive(loop);
+    loop_drive(loop);
+    assert_false(shows(loop, 0));
+    loop_unwatch(seen.watch);
+    loop_free(loop);
+    close(fd);
+}
+
+/* A watch that its callback changes, or another's, is told to epoll before
+ * loop_drive() returns: nobody else would. */
+static void test_loop_driven_shows_changes_made_in_callbacks(void **state)
+{
+    struct loop *loop = make_loop();
+    struct seen seen;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(stream_pair(ends, NULL), 0);
+    assert_int_equal(loop_expose(loop, NULL), 0);
+    watch(&seen, loop, ends[0], LOOP_READ);
+    seen.changes = true;
+    seen.change_to = LOOP_WRITE;
+    loop_wake(loop);
+    loop_drive(loop);
+    assert_false(shows(loop, 0));
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_true(shows(loop, 0));
+    loop_drive(loop);
+    assert_true(seen.calls >= 2);
+    assert_int_equal(seen.last, LOOP_WRITE);
+    assert_true(shows(loop, 0));
+    seen.change_to = 0;
+    loop_drive(loop);
+    loop_drive(loop);
+    assert_false(shows(loop, 0));
+    loop_unwatch(seen.watch);
+    loop_free(loop);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -621,6 +718,9 @@ int main(void)
         cmocka_unit_test(test_loop_no_wake_of_another_thread_is_lost),
         cmocka_unit_test(test_loop_another_thread_stops_it),
         cmocka_unit_test(test_loop_runs_inside_of_another),
+        cmocka_unit_test(test_loop_shows_timers_once_it_is_exposed),
+        cmocka_unit_test(test_loop_shows_what_is_always_ready),
+        cmocka_unit_test(test_loop_driven_shows_changes_made_in_callbacks),
     };
 
     alarm(WATCHDOG_S);

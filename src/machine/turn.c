@@ -1,0 +1,97 @@
+/* turn.c: who turns a machine's loop: waiting calls, or the caller's own loop.
+ */
+#include "machine/inside.h"
+
+enum {
+    /* What a guest may take to switch itself off once nothing runs. */
+    POWER_OFF_MS = 5000
+};
+
+bool machine_turn(struct machine *machine, const bool *flag,
+                  uint32_t timeout_ms)
+{
+    bool waits = timeout_ms != SM_NOWAIT;
+
+    machine->expired = false;
+    if (waits && timeout_ms)
+        loop_timer_start(machine->deadline, timeout_ms);
+    if (!waits && !*flag && machine->state != MACHINE_STOPPED)
+        loop_drive(machine->loop);
+    while (waits && !*flag && machine->state != MACHINE_STOPPED &&
+           !machine->expired)
+        loop_turn(machine->loop, -1);
+    loop_timer_stop(machine->deadline);
+    if (waits && machine->exposed)
+        loop_drive(machine->loop);
+    return *flag || machine->state == MACHINE_STOPPED;
+}
+
+void machine_nudge(struct machine *machine)
+{
+    if (machine->exposed)
+        loop_wake(machine->loop);
+}
+
+int machine_fd(struct machine *machine, struct sm_error *err)
+{
+    int rc = loop_expose(machine->loop, err);
+
+    if (rc)
+        return rc;
+    machine->exposed = true;
+    return loop_fd(machine->loop);
+}
+
+void machine_dispatch(struct machine *machine)
+{
+    loop_drive(machine->loop);
+}
+
+enum machine_state machine_state(const struct machine *machine)
+{
+    return machine->state;
+}
+
+void machine_kill(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->lock);
+    machine->killed = machine->worker;
+    if (machine->worker)
+        worker_kill(machine->worker);
+    pthread_mutex_unlock(&machine->lock);
+}
+
+int machine_wait(struct machine *machine, uint32_t timeout_ms,
+                 struct machine_end *ret, struct sm_error *err)
+{
+    static const bool never = false;
+
+    if (machine->state == MACHINE_NEW)
+        return fail(err, SM_ESTATE, "the machine was not started");
+    if (!machine_turn(machine, &never, timeout_ms))
+        return fail(err, SM_ETIMEOUT, "the machine has not ended");
+    *ret = machine->end;
+    return 0;
+}
+
+int machine_stop(struct machine *machine, uint32_t grace_ms,
+                 struct sm_error *err)
+{
+    static const bool never = false;
+    const struct agent_shutdown shutdown = {.end = AGENT_POWER_OFF,
+                                            .grace_ms = grace_ms};
+    int rc = 0;
+
+    if (machine->state == MACHINE_NEW)
+        return fail(err, SM_ESTATE, "the machine was not started");
+    if (machine->state == MACHINE_RUNNING && machine->session)
+        rc = session_shutdown(machine->session, &shutdown, err);
+    if (rc)
+        return rc;
+    if (machine->state == MACHINE_STARTING ||
+        !machine_turn(machine, &never, grace_ms + POWER_OFF_MS)) {
+        machine_kill(machine);
+        machine_turn(machine, &never, 0);
+    }
+    return 0;
+}

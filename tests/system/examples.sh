@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# examples.sh: the programs of examples/ do what they say.
+. tests/system/lib.sh
+make_image
+export SUPERMACHINE_RUNTIME_DIR=$stage/libexec/supermachine
+examples=build/main/examples
+
+expect examples/run 7 '^seven$' timeout 120 "$examples/example_run" \
+    "oci:$image" sh -c 'echo seven; exit 7'
+stream=$(timeout 120 "$examples/example_stream" "oci:$image" | tr '\n' ' ')
+check examples/stream [ "$stream" = '1 9 10 100 status 0 ' ]
+
+many=$(timeout 300 "$examples/example_many" "oci:$image" | paste - - | sort)
+expected=$(for i in $(seq 0 9); do printf 'machine %s\tstatus %s\n' "$i" "$i"
+    done)
+check examples/many [ "$many" = "$expected" ]
+
+out=$(timeout 120 "$examples/example_timeouts" "oci:$image")
+check examples/timeouts [ "$out" = 'after 100 ms: timed out
+after its 1500 ms: signal 9
+stopped: the machine powered off' ]
+printf '    %s\n' "$out"
+check_clean examples/nothing_left
+report_total >/dev/null

@@ -1,0 +1,375 @@
+/* main.c: the library's calls against real machines; see library.sh.
+ *
+ *     library REFERENCE
+ *
+ * Each test prints "ok NAME" or "not ok NAME". A wait that would never end is
+ * ended by the alarm of the whole program.
+ */
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <supermachine.h>
+#include <unistd.h>
+
+enum {
+    WATCHDOG_S = 900,
+    CATS = 32,
+    CAT_BYTES = 1 << 18,
+    CYCLES = 3,
+    POLL_MS = 60000
+};
+
+static struct sm_host *host;
+static struct sm_image *image;
+static struct sm_error err;
+
+#define NEED(condition)                                                        \
+    do {                                                                       \
+        if (!(condition)) {                                                    \
+            printf("    %s:%d: %s: %s\n", __FILE__, __LINE__, #condition,      \
+                   err.message);                                               \
+            return false;                                                      \
+        }                                                                      \
+    } while (0)
+
+static struct sm_machine *start(void)
+{
+    struct sm_machine *machine = NULL;
+
+    if (sm_machine_new(host, image, NULL, &machine, &err) ||
+        sm_machine_start(machine, 0, &err)) {
+        printf("    start: %s\n", err.message);
+        exit(1);
+    }
+    return machine;
+}
+
+/* `sh -c (script)`, its three streams as bytes. */
+static struct sm_exec *shell(struct sm_machine *machine, const char *script)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    struct sm_exec_config config;
+    struct sm_exec *exec = NULL;
+
+    sm_exec_config_init(&config);
+    config.argv = argv;
+    config.stdin_fd = config.stdout_fd = config.stderr_fd = SM_BYTES;
+    if (sm_exec_new(machine, &config, &exec, &err)) {
+        printf("    exec: %s\n", err.message);
+        exit(1);
+    }
+    return exec;
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+
+    return poll(&wait, 1, timeout_ms) == 1;
+}
+
+/* One `cat` that is given bytes and gives them back. */
+struct cat {
+    struct sm_exec *exec;
+    uint8_t seed;
+    size_t written;
+    size_t read;
+    bool over;
+};
+
+static uint8_t byte_at(const struct cat *cat, size_t at)
+{
+    return (uint8_t)(at * 31 + (at >> 8) + cat->seed);
+}
+
+static bool give(struct cat *cat)
+{
+    uint8_t bytes[5000];
+    int64_t taken = 1;
+
+    while (cat->written < CAT_BYTES && taken > 0) {
+        size_t count = CAT_BYTES - cat->written;
+
+        if (count > sizeof bytes)
+            count = sizeof bytes;
+        for (size_t i = 0; i < count; i++)
+            bytes[i] = byte_at(cat, cat->written + i);
+        taken = sm_exec_write(cat->exec, bytes, count, SM_NOWAIT, &err);
+        NEED(taken > 0 || taken == SM_ETIMEOUT);
+        if (taken > 0)
+            cat->written += (size_t)taken;
+        if (cat->written == CAT_BYTES)
+            sm_exec_write_end(cat->exec);
+    }
+    return true;
+}
+
+static bool take(struct cat *cat)
+{
+    uint8_t bytes[7000];
+    int64_t count = 1;
+
+    while (count > 0) {
+        count =
+            sm_exec_read(cat->exec, 1, bytes, sizeof bytes, SM_NOWAIT, &err);
+        NEED(count >= 0 || count == SM_ETIMEOUT);
+        for (int64_t i = 0; i < count; i++)
+            NEED(bytes[i] == byte_at(cat, cat->read++));
+    }
+    cat->over = count == 0;
+    return true;
+}
+
+/* Everything is driven by what the descriptors show. */
+static bool test_many_at_once_whole_and_apart(void)
+{
+    struct sm_machine *machine = start();
+    struct cat cats[CATS] = {{0}};
+    struct pollfd wait[CATS + 1] = {{0}};
+    struct sm_exit_status status;
+    int left = CATS;
+
+    for (int i = 0; i < CATS; i++) {
+        cats[i].exec = shell(machine, "cat");
+        cats[i].seed = (uint8_t)(i * 7);
+        wait[i] = (struct pollfd){.fd = sm_exec_fd(cats[i].exec, &err),
+                                  .events = POLLIN};
+        NEED(wait[i].fd >= 0);
+        NEED(give(&cats[i]));
+    }
+    wait[CATS] =
+        (struct pollfd){.fd = sm_machine_fd(machine, &err), .events = POLLIN};
+    NEED(wait[CATS].fd >= 0);
+    while (left > 0) {
+        NEED(poll(wait, CATS + 1, POLL_MS) > 0);
+        if (wait[CATS].revents)
+            sm_machine_dispatch(machine);
+        for (int i = 0; i < CATS; i++) {
+            if (cats[i].over || !wait[i].revents)
+                continue;
+            NEED(give(&cats[i]) && take(&cats[i]));
+            if (cats[i].over)
+                left--, wait[i].fd = -1;
+        }
+    }
+    for (int i = 0; i < CATS; i++) {
+        NEED(cats[i].read == CAT_BYTES);
+        NEED(sm_exec_wait(cats[i].exec, 0, &status, &err) == 0);
+        NEED(status.exited && status.code == 0);
+        sm_exec_free(cats[i].exec);
+    }
+    sm_machine_free(machine);
+    return true;
+}
+
+static bool test_descriptor_shows_what_there_is(void)
+{
+    struct sm_machine *machine = start();
+    struct sm_exec *exec = shell(machine, "read x; echo got $x; read x");
+    int machine_fd = sm_machine_fd(machine, &err);
+    int fd = sm_exec_fd(exec, &err);
+    struct sm_exit_status status;
+    char text[64];
+
+    NEED(machine_fd >= 0 && fd >= 0 && fd == sm_exec_fd(exec, &err));
+    NEED(machine_fd == sm_machine_fd(machine, &err));
+    NEED(sm_exec_wait(exec, 200, &status, &err) == SM_ETIMEOUT);
+    NEED(!is_readable(fd, 0));
+    NEED(sm_exec_read(exec, 1, text, 64, SM_NOWAIT, &err) == SM_ETIMEOUT);
+    NEED(sm_exec_read(exec, 1, text, 64, 100, &err) == SM_ETIMEOUT);
+    NEED(sm_exec_write(exec, "it\n", 3, 0, &err) == 3);
+    while (!is_readable(fd, 0)) {
+        NEED(is_readable(machine_fd, POLL_MS));
+        sm_machine_dispatch(machine);
+    }
+    NEED(sm_exec_read(exec, 1, text, 3, 0, &err) == 3);
+    NEED(is_readable(fd, 0));
+    NEED(sm_exec_read(exec, 1, text + 3, 61, 0, &err) == 4);
+    NEED(memcmp(text, "got it\n", 7) == 0);
+    NEED(!is_readable(fd, 0));
+    sm_exec_write_end(exec);
+    NEED(sm_exec_wait(exec, 0, &status, &err) == 0 && status.code == 1);
+    NEED(is_readable(fd, 0));
+    NEED(sm_exec_read(exec, 1, text, 64, 0, &err) == 0);
+    NEED(sm_exec_read(exec, 2, text, 64, 0, &err) == 0);
+    NEED(sm_exec_write(exec, "x", 1, 0, &err) == SM_ECLOSED);
+    sm_exec_free(exec);
+    sm_machine_free(machine);
+    return true;
+}
+
+static bool test_start_without_waiting(void)
+{
+    struct sm_machine *machine = NULL;
+    struct sm_machine_end end;
+    int fd;
+
+    NEED(sm_machine_new(host, image, NULL, &machine, &err) == 0);
+    NEED(sm_machine_state(machine) == SM_MACHINE_NEW);
+    NEED(sm_machine_wait(machine, 0, &end, &err) == SM_ESTATE);
+    NEED(sm_machine_stop(machine, 0, &err) == SM_ESTATE);
+    fd = sm_machine_fd(machine, &err);
+    NEED(fd >= 0);
+    NEED(sm_machine_start(machine, SM_NOWAIT, &err) == 0);
+    NEED(sm_machine_state(machine) == SM_MACHINE_STARTING);
+    while (sm_machine_state(machine) == SM_MACHINE_STARTING) {
+        NEED(is_readable(fd, POLL_MS));
+        sm_machine_dispatch(machine);
+    }
+    NEED(sm_machine_state(machine) == SM_MACHINE_RUNNING);
+    NEED(sm_machine_wait(machine, SM_NOWAIT, &end, &err) == SM_ETIMEOUT);
+    NEED(sm_machine_wait(machine, 50, &end, &err) == SM_ETIMEOUT);
+    sm_machine_free(machine);
+    return true;
+}
+
+/* A start that takes too long shows on the descriptor, too. */
+static bool test_start_that_is_late(void)
+{
+    struct sm_machine *machine = NULL;
+    struct sm_machine_end end;
+
+    NEED(sm_machine_new(host, image, NULL, &machine, &err) == 0);
+    NEED(sm_machine_start(machine, 1, &err) == SM_ETIMEOUT);
+    NEED(sm_machine_wait(machine, 0, &end, &err) == 0);
+    NEED(end.reason == SM_END_FAILED && end.error.code == SM_ETIMEOUT);
+    sm_machine_free(machine);
+    return true;
+}
+
+static bool test_stop_lets_commands_finish(void)
+{
+    struct sm_machine *machine = start();
+    struct sm_exec *exec =
+        shell(machine, "trap 'echo bye; exit 3' TERM; echo up; "
+                       "while :; do sleep 1; done");
+    struct sm_exit_status status;
+    struct sm_machine_end end;
+    char text[16];
+
+    NEED(sm_exec_read(exec, 1, text, sizeof text, 0, &err) == 3);
+    NEED(sm_machine_stop(machine, 20000, &err) == 0);
+    NEED(sm_machine_state(machine) == SM_MACHINE_STOPPED);
+    NEED(sm_machine_wait(machine, SM_NOWAIT, &end, &err) == 0);
+    NEED(end.reason == SM_END_POWER_OFF);
+    NEED(sm_exec_read(exec, 1, text, sizeof text, 0, &err) == 4);
+    NEED(memcmp(text, "bye\n", 4) == 0);
+    NEED(sm_exec_wait(exec, 0, &status, &err) == 0 && status.code == 3);
+    NEED(sm_machine_stop(machine, 0, &err) == 0);
+    sm_exec_free(exec);
+    sm_machine_free(machine);
+    return true;
+}
+
+static void *kill_machine(void *machine)
+{
+    sm_machine_kill(machine);
+    return NULL;
+}
+
+static bool test_kill_from_another_thread(void)
+{
+    struct sm_machine *machine = start();
+    struct sm_exec *exec = shell(machine, "sleep 1000");
+    struct sm_exit_status status;
+    struct sm_machine_end end;
+    pthread_t thread;
+
+    NEED(pthread_create(&thread, NULL, kill_machine, machine) == 0);
+    NEED(sm_exec_wait(exec, 0, &status, &err) == SM_EGUEST);
+    NEED(sm_machine_wait(machine, 0, &end, &err) == 0);
+    NEED(end.reason == SM_END_KILLED);
+    pthread_join(thread, NULL);
+    sm_exec_free(exec);
+    sm_machine_free(machine);
+    return true;
+}
+
+static bool test_free_kills_what_it_started(void)
+{
+    struct sm_machine *machine = start();
+    struct sm_exec *exec = shell(machine, "sleep 1000 & echo up; sleep 1000");
+    struct sm_exit_status status;
+    char text[16];
+
+    NEED(sm_exec_read(exec, 1, text, sizeof text, 0, &err) == 3);
+    sm_exec_free(exec);
+    exec = shell(machine, "while pidof sleep; do sleep 0.1; done >/dev/null");
+    /* Its own sleeps come and go; those of the first would never. */
+    NEED(sm_exec_wait(exec, POLL_MS, &status, &err) == 0);
+    sm_exec_free(exec);
+    sm_machine_free(machine);
+    return true;
+}
+
+static int open_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (folder && readdir(folder))
+        count++;
+    if (folder)
+        closedir(folder);
+    return count;
+}
+
+static bool test_nothing_leaks(void)
+{
+    int before = open_descriptors();
+
+    for (int i = 0; i < CYCLES; i++) {
+        struct sm_machine *machine = start();
+        struct sm_exec *exec = shell(machine, "echo word");
+        struct sm_exit_status status;
+
+        NEED(sm_machine_fd(machine, &err) >= 0 && sm_exec_fd(exec, &err) >= 0);
+        NEED(sm_exec_wait(exec, 0, &status, &err) == 0);
+        sm_exec_free(exec);
+        sm_machine_free(machine);
+    }
+    NEED(open_descriptors() == before);
+    return true;
+}
+
+static void report(const char *name, bool good)
+{
+    printf("%s library/%s\n", good ? "ok" : "not ok", name);
+    fflush(stdout);
+}
+
+static bool open_image(const char *reference)
+{
+    struct sm_host_config config;
+    char storage[4096];
+
+    sm_host_config_init(&config);
+    return sm_host_config_from_environment(&config, storage, sizeof storage,
+                                           &err) == 0 &&
+           sm_host_new(&config, &host, &err) == 0 &&
+           sm_image_open(host, reference, NULL, NULL, &image, &err) == 0;
+}
+
+#define RUN(name) report(#name, test_##name())
+
+int main(int argc, char **argv)
+{
+    alarm(WATCHDOG_S);
+    if (argc != 2 || !open_image(argv[1]))
+        return fprintf(stderr, "library: %s\n", err.message), 1;
+    RUN(descriptor_shows_what_there_is);
+    RUN(many_at_once_whole_and_apart);
+    RUN(start_without_waiting);
+    RUN(start_that_is_late);
+    RUN(stop_lets_commands_finish);
+    RUN(kill_from_another_thread);
+    RUN(free_kills_what_it_started);
+    RUN(nothing_leaks);
+    sm_image_free(image);
+    sm_host_free(host);
+    return 0;
+}
