@@ -317,6 +317,7 @@ enum sm_machine_state {
     SM_MACHINE_NEW,      /* not started                              */
     SM_MACHINE_STARTING, /* its agent has not answered               */
     SM_MACHINE_RUNNING,
+    SM_MACHINE_PAUSED, /* see sm_machine_pause()                   */
     SM_MACHINE_STOPPED /* for good; sm_machine_wait() says why     */
 };
 
@@ -366,6 +367,25 @@ struct sm_machine_end {
  */
 SM_API int sm_machine_wait(struct sm_machine *machine, uint32_t timeout_ms,
                            struct sm_machine_end *ret, struct sm_error *err);
+
+/*
+ * Have the processors of (machine) stand still. Its clocks go on: time-outs
+ * that pass meanwhile fire when it is resumed. Commands that are given to it
+ * start then. 0 if it is paused already.
+ *
+ * Returns      0, or SM_ESTATE (it does not run), SM_ETIMEOUT (30 000 ms were
+ *              not enough), SM_EGUEST (it ended meanwhile), SM_EIO.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_pause(struct sm_machine *machine, struct sm_error *err);
+
+/*
+ * Let a paused machine go on. 0 if it runs already.
+ *
+ * Returns      as sm_machine_pause().
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_resume(struct sm_machine *machine, struct sm_error *err);
 
 /*
  * End (machine) in order: its processes get SIGTERM; those that are left after

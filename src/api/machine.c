@@ -125,6 +125,8 @@ enum sm_machine_state sm_machine_state(const struct sm_machine *machine)
         return SM_MACHINE_STARTING;
     case MACHINE_RUNNING:
         return SM_MACHINE_RUNNING;
+    case MACHINE_PAUSED:
+        return SM_MACHINE_PAUSED;
     case MACHINE_STOPPED:
     default:
         return SM_MACHINE_STOPPED;
@@ -150,6 +152,16 @@ int sm_machine_wait(struct sm_machine *machine, uint32_t timeout_ms,
     if (!rc)
         *ret = (struct sm_machine_end){.reason = end.reason, .error = end.why};
     return rc;
+}
+
+int sm_machine_pause(struct sm_machine *machine, struct sm_error *err)
+{
+    return machine_pause(machine->machine, true, err);
+}
+
+int sm_machine_resume(struct sm_machine *machine, struct sm_error *err)
+{
+    return machine_pause(machine->machine, false, err);
 }
 
 int sm_machine_stop(struct sm_machine *machine, uint32_t grace_ms,

@@ -55,7 +55,8 @@ struct machine {
     struct session *session;
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
-    bool exposed;           /* somebody waits for machine_fd() */
+    bool pause_answered;
+    bool exposed; /* somebody waits for machine_fd() */
     struct worker_steps steps;
     int log_fd;
     pthread_mutex_t lock; /* all below, and the programs' requests */

@@ -104,7 +104,17 @@ static void worker_stepped(void *context, const struct worker_steps *steps)
                         steps->step[i].at_ns);
 }
 
+static void worker_paused(void *context, bool paused)
+{
+    struct machine *machine = context;
+
+    machine->pause_answered = true;
+    if (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED)
+        machine->state = paused ? MACHINE_PAUSED : MACHINE_RUNNING;
+}
+
 static const struct worker_events worker_events = {
+    .paused = worker_paused,
     .steps = worker_stepped,
     .ended = worker_ended,
 };
@@ -171,6 +181,9 @@ static void session_ready(void *context)
     loop_timer_stop(machine->start_deadline);
     if (machine->state == MACHINE_STARTING)
         machine->state = MACHINE_RUNNING;
+    /* Those that were made since the set-up left. */
+    for (struct program *at = machine->programs; at; at = at->next)
+        program_send(at);
 }
 
 /* The agent is gone. Mostly because the whole guest is, and then the worker

@@ -26,6 +26,7 @@ enum machine_state {
     MACHINE_NEW,      /* configured, no worker; start or free lead out      */
     MACHINE_STARTING, /* worker exists, agent silent; answer, time-out, end */
     MACHINE_RUNNING,  /* agent answered; kill or the guest's own end        */
+    MACHINE_PAUSED,   /* its vcpus stand still; resume, kill                */
     MACHINE_STOPPED   /* no worker, reason known; only free leads out       */
 };
 
@@ -57,6 +58,8 @@ int machine_start(struct machine *machine, uint32_t timeout_ms,
 void machine_kill(struct machine *machine);
 int machine_wait(struct machine *machine, uint32_t timeout_ms,
                  struct machine_end *ret, struct sm_error *err);
+/* (pause): to MACHINE_PAUSED; else back. */
+int machine_pause(struct machine *machine, bool pause, struct sm_error *err);
 int machine_stop(struct machine *machine, uint32_t grace_ms,
                  struct sm_error *err);
 enum machine_state machine_state(const struct machine *machine);

@@ -199,7 +199,7 @@ int program_new(struct machine *machine, struct command *command,
         queue_init(&program->bytes[i].wait, EXEC_WINDOW);
     program->next = machine->programs;
     machine->programs = program;
-    if (machine->state == MACHINE_RUNNING)
+    if (machine->session && machine->state >= MACHINE_RUNNING)
         program_send(program);
     machine_nudge(machine);
     *ret = program;

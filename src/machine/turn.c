@@ -4,7 +4,9 @@
 
 enum {
     /* What a guest may take to switch itself off once nothing runs. */
-    POWER_OFF_MS = 5000
+    POWER_OFF_MS = 5000,
+    /* For vcpus to stand still; a disk that hangs may hold one up. */
+    PAUSE_MS = 30000
 };
 
 bool machine_turn(struct machine *machine, const bool *flag,
@@ -74,6 +76,29 @@ int machine_wait(struct machine *machine, uint32_t timeout_ms,
     return 0;
 }
 
+int machine_pause(struct machine *machine, bool pause, struct sm_error *err)
+{
+    enum machine_state wanted = pause ? MACHINE_PAUSED : MACHINE_RUNNING;
+    int rc;
+
+    if (machine->state == wanted)
+        return 0;
+    if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
+        return fail(err, SM_ESTATE, "the machine does not run");
+    machine->pause_answered = false;
+    rc = worker_pause(machine->worker, pause, err);
+    if (rc)
+        return rc;
+    if (!machine_turn(machine, &machine->pause_answered, PAUSE_MS))
+        return fail(err, SM_ETIMEOUT, "the machine did not %s within %d ms",
+                    pause ? "pause" : "resume", PAUSE_MS);
+    if (machine->state == wanted)
+        return 0;
+    if (err)
+        *err = machine->end.why;
+    return machine->end.why.code;
+}
+
 int machine_stop(struct machine *machine, uint32_t grace_ms,
                  struct sm_error *err)
 {
@@ -84,7 +109,9 @@ int machine_stop(struct machine *machine, uint32_t grace_ms,
 
     if (machine->state == MACHINE_NEW)
         return fail(err, SM_ESTATE, "the machine was not started");
-    if (machine->state == MACHINE_RUNNING && machine->session)
+    if (machine->state == MACHINE_PAUSED)
+        rc = machine_pause(machine, false, err);
+    if (!rc && machine->state == MACHINE_RUNNING && machine->session)
         rc = session_shutdown(machine->session, &shutdown, err);
     if (rc)
         return rc;

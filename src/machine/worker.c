@@ -84,9 +84,16 @@ static int take_message(struct worker *worker, size_t count,
         return take_steps(worker, &from, err);
     case WORKER_ENDED:
         return take_ended(worker, &from, err);
+    case WORKER_PAUSED:
+    case WORKER_RESUMED:
+        if (worker->events->paused)
+            worker->events->paused(worker->context, type == WORKER_PAUSED);
+        return 0;
     case WORKER_PROBE:
     case WORKER_START:
     case WORKER_STOP:
+    case WORKER_PAUSE:
+    case WORKER_RESUME:
         break;
     }
     return fail(err, SM_EPROTO, "worker: unexpected message %d", (int)type);
@@ -194,6 +201,15 @@ int worker_start(struct worker *worker, const struct worker_start *start,
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_start(&message, start);
     return send_message(worker, &message, fds, WORKER_FDS, err);
+}
+
+int worker_pause(struct worker *worker, bool pause, struct sm_error *err)
+{
+    struct buf message;
+
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_simple(&message, pause ? WORKER_PAUSE : WORKER_RESUME);
+    return send_message(worker, &message, NULL, 0, err);
 }
 
 void worker_kill(const struct worker *worker)

@@ -13,7 +13,10 @@
  *   request  WORKER_PROBE                     -> WORKER_PROBED
  *            WORKER_START + descriptors       -> WORKER_STEPS, WORKER_ENDED
  *            WORKER_STOP                      -> WORKER_ENDED
- *   answers  WORKER_PROBED   what the hypervisor can do
+ *            WORKER_PAUSE                     -> WORKER_PAUSED
+ *            WORKER_RESUME                    -> WORKER_RESUMED
+ *   answers  WORKER_PAUSED   the vcpus stand still; WORKER_RESUMED: they run
+ *            WORKER_PROBED   what the hypervisor can do
  *            WORKER_STEPS    what was done when, once the guest's agent has
  *                            connected
  *            WORKER_ENDED    why there is no machine (any more); the last word
@@ -32,9 +35,13 @@ enum worker_type {
     WORKER_PROBE = 1,
     WORKER_START = 2,
     WORKER_STOP = 3,
+    WORKER_PAUSE = 4,
+    WORKER_RESUME = 5,
     WORKER_PROBED = 64,
     WORKER_STEPS = 65,
-    WORKER_ENDED = 66
+    WORKER_ENDED = 66,
+    WORKER_PAUSED = 67,
+    WORKER_RESUMED = 68
 };
 
 /* The descriptors of WORKER_START, in this order. */

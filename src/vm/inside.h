@@ -15,6 +15,7 @@
 enum vm_phase {
     VM_MAKING,  /* make your vcpu, say so, wait        */
     VM_RUNNING, /* run                                 */
+    VM_PAUSED,  /* wait for what comes next            */
     VM_STOPPING /* leave; vcpus are freed by their own */
 };
 
@@ -24,6 +25,7 @@ struct vm_vcpu {
     pthread_t thread;
     bool has_thread;
     struct hv_vcpu *vcpu; /* protected by vm->lock; NULL before and after */
+    bool parked;          /* the same: waits for the end of VM_PAUSED     */
 };
 
 /* A virtio device in its slot, and the wires to it. */
@@ -79,6 +81,9 @@ int vm_vcpus_start(struct vm *vm, struct sm_error *err);
 /* Wait until every vcpu is made. */
 int vm_vcpus_made(struct vm *vm, struct sm_error *err);
 void vm_vcpus_go(struct vm *vm);
+/* Return once none of them runs. */
+void vm_vcpus_pause(struct vm *vm);
+void vm_vcpus_resume(struct vm *vm);
 void vm_vcpus_stop(struct vm *vm);
 
 /* wires.c: devices and what connects them to the guest. */

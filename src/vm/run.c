@@ -116,9 +116,22 @@ static bool answer(struct vm *vm, uint32_t id, struct hv_exit *exit)
     return false;
 }
 
-static bool is_running(struct vm *vm)
+/* Wait while the machine is paused. False: it is to stop. */
+static bool may_run(struct vm *vm, struct vm_vcpu *own)
 {
-    return __atomic_load_n(&vm->phase, __ATOMIC_ACQUIRE) == VM_RUNNING;
+    bool running;
+
+    if (__atomic_load_n(&vm->phase, __ATOMIC_ACQUIRE) == VM_RUNNING)
+        return true;
+    pthread_mutex_lock(&vm->lock);
+    own->parked = true;
+    pthread_cond_broadcast(&vm->changed);
+    while (vm->phase == VM_PAUSED)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    own->parked = false;
+    running = vm->phase == VM_RUNNING;
+    pthread_mutex_unlock(&vm->lock);
+    return running;
 }
 
 static void run(struct vm *vm, struct vm_vcpu *own)
@@ -128,7 +141,7 @@ static void run(struct vm *vm, struct vm_vcpu *own)
 
     if (own->id == 0)
         rc = arch_vcpu_boot(own->vcpu, &vm->entry, &err);
-    while (!rc && is_running(vm)) {
+    while (!rc && may_run(vm, own)) {
         struct hv_exit exit;
 
         rc = hv_vcpu_run(own->vcpu, &exit, &err);
@@ -187,12 +200,13 @@ static void *vcpu_main(void *argument)
     struct vm *vm = own->vm;
     struct hv_vcpu *vcpu;
 
-    if (make(vm, own) == VM_RUNNING)
+    if (make(vm, own) != VM_STOPPING)
         run(vm, own);
     /* A kick under way holds the lock, so it never meets a freed vcpu. */
     pthread_mutex_lock(&vm->lock);
     vcpu = own->vcpu;
     own->vcpu = NULL;
+    pthread_cond_broadcast(&vm->changed);
     pthread_mutex_unlock(&vm->lock);
     hv_vcpu_free(vcpu);
     return NULL;
@@ -241,17 +255,49 @@ void vm_vcpus_go(struct vm *vm)
     pthread_mutex_unlock(&vm->lock);
 }
 
-void vm_vcpus_stop(struct vm *vm)
+/* With the lock held: have every vcpu look at (phase). */
+static void interrupt(struct vm *vm, enum vm_phase phase)
 {
     struct hv_vcpu *kicked[ARCH_VCPUS_MAX];
     unsigned count = 0;
 
-    pthread_mutex_lock(&vm->lock);
-    set_phase(vm, VM_STOPPING);
+    set_phase(vm, phase);
     for (uint32_t id = 0; id < ARRAY_LEN(vm->vcpu); id++)
         if (vm->vcpu[id].vcpu)
             kicked[count++] = vm->vcpu[id].vcpu;
     hv_vcpu_kick(kicked, count);
+}
+
+static bool somebody_runs(const struct vm *vm)
+{
+    for (uint32_t id = 0; id < ARRAY_LEN(vm->vcpu); id++)
+        if (vm->vcpu[id].vcpu && !vm->vcpu[id].parked)
+            return true;
+    return false;
+}
+
+void vm_vcpus_pause(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    if (vm->phase == VM_RUNNING)
+        interrupt(vm, VM_PAUSED);
+    while (vm->phase == VM_PAUSED && somebody_runs(vm))
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_vcpus_resume(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    if (vm->phase == VM_PAUSED)
+        set_phase(vm, VM_RUNNING);
+    pthread_mutex_unlock(&vm->lock);
+}
+
+void vm_vcpus_stop(struct vm *vm)
+{
+    pthread_mutex_lock(&vm->lock);
+    interrupt(vm, VM_STOPPING);
     pthread_mutex_unlock(&vm->lock);
     for (uint32_t id = 0; id < ARRAY_LEN(vm->vcpu); id++) {
         if (vm->vcpu[id].has_thread)

@@ -155,6 +155,16 @@ void vm_run(struct vm *vm)
     step(vm, "vcpus running");
 }
 
+void vm_pause(struct vm *vm)
+{
+    vm_vcpus_pause(vm);
+}
+
+void vm_resume(struct vm *vm)
+{
+    vm_vcpus_resume(vm);
+}
+
 void vm_free(struct vm *vm)
 {
     if (!vm)

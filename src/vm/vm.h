@@ -92,6 +92,11 @@ int vm_new(const struct vm_config *config, struct vm **ret,
            struct sm_error *err);
 /* Let the vcpus run. Once. */
 void vm_run(struct vm *vm);
+/* Between vm_run() and vm_free(): the vcpus stand still when vm_pause() has
+ * returned, until vm_resume(). Devices still finish what they were asked to do;
+ * the guest's clock jumps. Once more than needed is fine. */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
 /* Stop the vcpus and free all. NULL is fine. */
 void vm_free(struct vm *vm);
 

@@ -240,6 +240,22 @@ static int take_start(struct worker *worker, struct wire_reader *from,
     return rc;
 }
 
+static int take_pause(struct worker *worker, bool pause, struct sm_error *err)
+{
+    struct buf message;
+
+    if (!worker->vm)
+        return fail(err, SM_EPROTO, "pause before the machine has started");
+    if (pause)
+        vm_pause(worker->vm);
+    else
+        vm_resume(worker->vm);
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_simple(&message, pause ? WORKER_PAUSED : WORKER_RESUMED);
+    tell(&message);
+    return 0;
+}
+
 static int take_message(struct worker *worker, struct channel_message *message,
                         struct sm_error *err)
 {
@@ -260,9 +276,14 @@ static int take_message(struct worker *worker, struct channel_message *message,
     case WORKER_STOP:
         finish(worker, WORKER_END_STOPPED, NULL);
         return 0;
+    case WORKER_PAUSE:
+    case WORKER_RESUME:
+        return take_pause(worker, type == WORKER_PAUSE, err);
     case WORKER_PROBED:
     case WORKER_STEPS:
     case WORKER_ENDED:
+    case WORKER_PAUSED:
+    case WORKER_RESUMED:
         break;
     }
     return fail(err, SM_EPROTO, "unexpected message %d", (int)type);

@@ -20,6 +20,7 @@ enum {
     CATS = 32,
     CAT_BYTES = 1 << 18,
     CYCLES = 3,
+    MOMENTS = 64,
     POLL_MS = 60000
 };
 
@@ -205,7 +206,10 @@ static bool test_descriptor_shows_what_there_is(void)
 static bool test_start_without_waiting(void)
 {
     struct sm_machine *machine = NULL;
+    struct sm_exec *execs[MOMENTS];
+    struct sm_exit_status status;
     struct sm_machine_end end;
+    int count = 0;
     int fd;
 
     NEED(sm_machine_new(host, image, NULL, &machine, &err) == 0);
@@ -216,11 +220,20 @@ static bool test_start_without_waiting(void)
     NEED(fd >= 0);
     NEED(sm_machine_start(machine, SM_NOWAIT, &err) == 0);
     NEED(sm_machine_state(machine) == SM_MACHINE_STARTING);
+    /* Commands that come at every moment of the start. */
     while (sm_machine_state(machine) == SM_MACHINE_STARTING) {
+        if (count < MOMENTS)
+            execs[count++] = shell(machine, "exit 6");
         NEED(is_readable(fd, POLL_MS));
         sm_machine_dispatch(machine);
     }
     NEED(sm_machine_state(machine) == SM_MACHINE_RUNNING);
+    NEED(count > 0);
+    while (count > 0) {
+        NEED(sm_exec_wait(execs[--count], POLL_MS, &status, &err) == 0);
+        NEED(status.code == 6);
+        sm_exec_free(execs[count]);
+    }
     NEED(sm_machine_wait(machine, SM_NOWAIT, &end, &err) == SM_ETIMEOUT);
     NEED(sm_machine_wait(machine, 50, &end, &err) == SM_ETIMEOUT);
     sm_machine_free(machine);
@@ -260,6 +273,44 @@ static bool test_stop_lets_commands_finish(void)
     NEED(memcmp(text, "bye\n", 4) == 0);
     NEED(sm_exec_wait(exec, 0, &status, &err) == 0 && status.code == 3);
     NEED(sm_machine_stop(machine, 0, &err) == 0);
+    sm_exec_free(exec);
+    sm_machine_free(machine);
+    return true;
+}
+
+static bool test_paused_machine_stands_still(void)
+{
+    struct sm_machine *machine = start();
+    struct sm_exec *exec =
+        shell(machine, "while :; do echo tick; sleep 0.1; done");
+    struct sm_exec *later;
+    struct sm_exit_status status;
+    struct sm_machine_end end;
+    char text[4096];
+
+    NEED(sm_machine_resume(machine, &err) == 0);
+    for (int i = 0; i < 3; i++) {
+        NEED(sm_exec_read(exec, 1, text, sizeof text, 0, &err) > 0);
+        NEED(sm_machine_pause(machine, &err) == 0);
+        NEED(sm_machine_pause(machine, &err) == 0);
+        NEED(sm_machine_state(machine) == SM_MACHINE_PAUSED);
+        /* What was under way comes; then nothing. */
+        while (sm_exec_read(exec, 1, text, sizeof text, 100, &err) > 0)
+            ;
+        NEED(sm_exec_read(exec, 1, text, sizeof text, 1000, &err) ==
+             SM_ETIMEOUT);
+        later = shell(machine, "exit 5");
+        NEED(sm_exec_wait(later, 200, &status, &err) == SM_ETIMEOUT);
+        NEED(sm_machine_resume(machine, &err) == 0);
+        NEED(sm_machine_state(machine) == SM_MACHINE_RUNNING);
+        NEED(sm_exec_wait(later, 0, &status, &err) == 0 && status.code == 5);
+        sm_exec_free(later);
+    }
+    NEED(sm_machine_pause(machine, &err) == 0);
+    NEED(sm_machine_stop(machine, 0, &err) == 0);
+    NEED(sm_machine_wait(machine, 0, &end, &err) == 0);
+    NEED(end.reason == SM_END_POWER_OFF);
+    NEED(sm_machine_pause(machine, &err) == SM_ESTATE);
     sm_exec_free(exec);
     sm_machine_free(machine);
     return true;
@@ -366,6 +417,7 @@ int main(int argc, char **argv)
     RUN(start_without_waiting);
     RUN(start_that_is_late);
     RUN(stop_lets_commands_finish);
+    RUN(paused_machine_stands_still);
     RUN(kill_from_another_thread);
     RUN(free_kills_what_it_started);
     RUN(nothing_leaks);

@@ -70,6 +70,26 @@ static void stay(void)
         channel_message_done(&message);
 }
 
+/* Do nothing but say that it was done. */
+static void answer_pauses(void)
+{
+    struct channel_message message;
+
+    while (channel_receive(CHANNEL_FD, in, &message, NULL) == 0) {
+        struct wire_reader from;
+        enum worker_type type = WORKER_START;
+        struct buf answer;
+
+        wire_read(&from, in, message.count);
+        worker_get_type(&from, &type, NULL);
+        buf_init(&answer, CHANNEL_BYTES_MAX);
+        worker_put_simple(&answer, type == WORKER_PAUSE ? WORKER_PAUSED
+                                                        : WORKER_RESUMED);
+        say(&answer);
+        channel_message_done(&message);
+    }
+}
+
 static void do_as_told(const char *what, unsigned fd_count)
 {
     if (strcmp(what, "steps") == 0) {
@@ -100,6 +120,8 @@ static void do_as_told(const char *what, unsigned fd_count)
     } else if (strcmp(what, "count") == 0) {
         say_ended(fd_count == WORKER_FDS ? WORKER_END_POWER_OFF
                                          : WORKER_END_CRASH);
+    } else if (strcmp(what, "pauses") == 0) {
+        answer_pauses();
     } else if (strcmp(what, "silent") == 0) {
         stay();
     }
@@ -136,6 +158,8 @@ struct heard {
     unsigned ended;
     unsigned steps;
     unsigned probed;
+    unsigned paused;
+    unsigned resumed;
     bool closes; /* worker_close() inside of `ended` */
     struct worker_ended end;
 };
@@ -170,8 +194,18 @@ static void heard_probed(void *context, const struct worker_probed *probed)
     heard->probed++;
 }
 
-static const struct worker_events events = {
-    .probed = heard_probed, .steps = heard_steps, .ended = heard_ended};
+static void heard_paused(void *context, bool paused)
+{
+    struct heard *heard = context;
+
+    heard->paused += paused;
+    heard->resumed += !paused;
+}
+
+static const struct worker_events events = {.probed = heard_probed,
+                                            .steps = heard_steps,
+                                            .paused = heard_paused,
+                                            .ended = heard_ended};
 static const struct worker_events ended_only = {.ended = heard_ended};
 
 static unsigned count_descriptors(void)
@@ -285,6 +319,25 @@ static void test_worker_answers_a_probe(void **state)
     close_worker(&heard);
 }
 
+static void test_worker_says_when_it_pauses_and_resumes(void **state)
+{
+    struct heard heard;
+
+    (void)state;
+    open_worker(&heard, &events);
+    tell(&heard, "pauses");
+    assert_int_equal(worker_pause(heard.worker, true, NULL), 0);
+    while (!heard.paused)
+        loop_turn(heard.loop, -1);
+    assert_int_equal(heard.resumed, 0);
+    assert_int_equal(worker_pause(heard.worker, false, NULL), 0);
+    while (!heard.resumed)
+        loop_turn(heard.loop, -1);
+    assert_int_equal(heard.paused, 1);
+    assert_int_equal(heard.ended, 0);
+    close_worker(&heard);
+}
+
 static void test_worker_that_is_not_installed_is_an_error(void **state)
 {
     struct heard heard = {0};
@@ -348,6 +401,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_worker_that_is_killed_ends),
         cmocka_unit_test(test_worker_that_is_closed_is_gone),
         cmocka_unit_test(test_worker_answers_a_probe),
+        cmocka_unit_test(test_worker_says_when_it_pauses_and_resumes),
         cmocka_unit_test(test_worker_that_is_not_installed_is_an_error),
         cmocka_unit_test(test_worker_is_not_asked_more_than_fits),
         cmocka_unit_test(test_worker_leaves_no_descriptor_behind),
