@@ -16,7 +16,7 @@ void option_list_done(struct option_list *list)
     *list = (struct option_list){0};
 }
 
-static bool list_add(struct option_list *list, const char *value)
+bool option_list_add(struct option_list *list, const char *value)
 {
     const char **item =
         realloc(list->item, (list->count + 2) * sizeof *list->item);
@@ -167,7 +167,7 @@ static enum options_result set_value(const struct verb *verb,
                      option->name, value);
         break;
     case OPTION_LIST:
-        fine = list_add(field, value);
+        fine = option_list_add(field, value);
         if (!fine)
             complain("%s: out of memory", verb->name);
         break;

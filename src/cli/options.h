@@ -37,6 +37,8 @@ struct option_list {
     size_t count;
 };
 
+/* (value) stays the caller's. False: out of memory. */
+bool option_list_add(struct option_list *list, const char *value);
 void option_list_done(struct option_list *list);
 
 struct verb {

@@ -1,5 +1,6 @@
 /* run.c: `supermachine run`: image -> machine -> command -> its exit status.
  */
+#include "env.h"
 #include "host.h"
 #include "terminal.h"
 #include "text.h"
@@ -14,7 +15,10 @@
 struct run_options {
     uint64_t memory_bytes;
     uint32_t cpus;
-    struct option_list env;
+    struct option_list env_given;
+    struct option_list env_files;
+    struct option_list env; /* both together, whole */
+    uint32_t timeout_s;
     const char *workdir;
     const char *user;
     const char *entrypoint;
@@ -34,8 +38,10 @@ static const struct option run_option_table[] = {
      "the machine's memory, 32m to 1t (default 512m)"},
     {"cpus", 0, OPTION_COUNT, FIELD(cpus), "N",
      "the machine's processors, 1 to 64 (default 1)"},
-    {"env", 'e', OPTION_LIST, FIELD(env), "NAME=VALUE",
+    {"env", 'e', OPTION_LIST, FIELD(env_given), "NAME=VALUE",
      "set a variable; NAME alone takes the caller's"},
+    {"env-file", 0, OPTION_LIST, FIELD(env_files), "FILE",
+     "set the variables of a file, one per line"},
     {"workdir", 'w', OPTION_STRING, FIELD(workdir), "DIR",
      "working directory, made when missing"},
     {"user", 'u', OPTION_STRING, FIELD(user), "USER[:GROUP]",
@@ -44,6 +50,8 @@ static const struct option run_option_table[] = {
      "run this instead of the image's entrypoint"},
     {"hostname", 'h', OPTION_STRING, FIELD(hostname), "NAME",
      "host name in the machine"},
+    {"timeout", 0, OPTION_COUNT, FIELD(timeout_s), "SECONDS",
+     "kill the command, with all that it started, after this time"},
     {"interactive", 'i', OPTION_FLAG, FIELD(interactive), NULL,
      "hand standard input on (done in any case)"},
     {"tty", 't', OPTION_FLAG, FIELD(tty), NULL,
@@ -222,39 +230,6 @@ static int run_command(const struct run_options *options,
     return rc;
 }
 
-/* "NAME" alone means the caller's value, or nothing if it has none. */
-static bool complete_env(struct option_list *env)
-{
-    size_t given = env->count;
-
-    /* From here on the list holds what is ours to free. */
-    env->count = 0;
-    for (size_t i = 0; i < given; i++) {
-        const char *word = env->item[i];
-        const char *value;
-        char *pair = NULL;
-        const char *equals = word;
-
-        while (*equals && *equals != '=')
-            equals++;
-        if (equals == word) {
-            complain("run: --env %s: a name must come before the value", word);
-            return false;
-        }
-        value = *equals ? NULL : getenv(word);
-        if (!*equals && !value)
-            continue;
-        if (asprintf(&pair, *equals ? "%s" : "%s=%s", word, value) < 0) {
-            complain("run: out of memory");
-            return false;
-        }
-        env->item[env->count++] = pair;
-    }
-    if (env->item)
-        env->item[env->count] = NULL;
-    return true;
-}
-
 static int exit_status(int rc, const struct sm_error *err,
                        const struct sm_exit_status *status)
 {
@@ -289,6 +264,7 @@ static int run_image(struct run_options *options, char **rest)
     command.env = options->env.item;
     command.workdir = options->workdir;
     command.user = options->user;
+    command.timeout_ms = options->timeout_s * 1000;
     command.stdin_fd = STDIN_FILENO;
     command.tty = options->tty || terminal_is_here();
     terminal_size(&command.rows, &command.columns);
@@ -305,6 +281,8 @@ static int run_image(struct run_options *options, char **rest)
     return rc;
 }
 
+enum { TIMEOUT_MAX_S = 2000000 };
+
 /* Options and arguments that were understood. */
 static int run_with(struct run_options *options, char **rest)
 {
@@ -316,10 +294,13 @@ static int run_with(struct run_options *options, char **rest)
         complain("run: --memory 0: at least 32m");
     else if (options->cpus == 0)
         complain("run: --cpus 0: at least 1");
-    else if (complete_env(&options->env))
+    else if (options->timeout_s > TIMEOUT_MAX_S)
+        complain("run: --timeout %u: at most %d seconds", options->timeout_s,
+                 TIMEOUT_MAX_S);
+    else if (env_gather(&options->env, &options->env_files,
+                        &options->env_given))
         status = run_image(options, rest);
-    for (size_t i = 0; i < options->env.count; i++)
-        free((void *)(uintptr_t)options->env.item[i]);
+    env_done(&options->env);
     return status;
 }
 
@@ -340,7 +321,8 @@ static int run_run(int count, char **arguments)
         status = run_with(&options, rest);
         break;
     }
-    option_list_done(&options.env);
+    option_list_done(&options.env_given);
+    option_list_done(&options.env_files);
     return status;
 }
 

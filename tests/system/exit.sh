@@ -19,6 +19,19 @@ expect exit/image_command 0 '' run_in --
 # shellcheck disable=SC2016
 expect exit/env 0 '^one=1 two=two$' run_in --env one=1 -e two=two -- \
     sh -c 'echo one=$one two=$two'
+cat >"$scratch/env" <<'END'
+# words of a file
+
+  one=1
+two=from the file
+END
+# shellcheck disable=SC2016
+expect exit/env_file 0 '^one=1 two=2$' run_in --env-file "$scratch/env" \
+    -e two=2 -- sh -c 'echo one=$one two=$two'
+expect exit/env_file_missing 125 'nowhere.*No such file' \
+    run_in --env-file "$scratch/nowhere" -- true
+expect exit/timeout 137 '^begun$' run_in --timeout 2 -- \
+    sh -c 'echo begun; sleep 1000 & wait'
 expect exit/workdir 0 '^/made/here$' run_in --workdir /made/here -- pwd
 expect exit/user_name 0 '^uid=1000\(demo\)' run_in --user demo -- id
 expect exit/user_number 0 '^uid=1234 gid=4321' run_in --user 1234:4321 -- id
