@@ -41,6 +41,7 @@ static struct {
     bool on;
     int budget; /* operations until the machine dies, -1: never */
     int fail_sync;
+    bool no_holes; /* a file system that cannot punch */
     unsigned count;
     struct event event[EVENTS_MAX];
 } tape;
@@ -102,6 +103,8 @@ int __wrap_disk_file_sync(int fd, struct sm_error *err)
 int __wrap_disk_file_zero(int fd, uint64_t at, uint64_t bytes, bool punch,
                           struct sm_error *err)
 {
+    if (tape.no_holes)
+        return fail(err, SM_ENOTSUP, "no holes");
     if (tape.on && !record('z', at, bytes))
         return fail(err, SM_EIO, "dead");
     return __real_disk_file_zero(fd, at, bytes, punch, err);
@@ -160,6 +163,7 @@ static int set_up(void **state)
     rewind_tape();
     tape.on = false;
     tape.fail_sync = 0;
+    tape.no_holes = false;
     return 0;
 }
 
@@ -290,6 +294,24 @@ static void test_overlay_discard_reads_zero_whatever_the_base_has(void **state)
     assert_int_equal(stamp_at(block, 8), 0);
     assert_int_equal(stamp_at(block, 16), 0);
     assert_int_equal(stamp_at(block, 24), 1024);
+    block_free(block);
+}
+
+static void test_overlay_zeroes_without_holes(void **state)
+{
+    struct block *block = create(DISK);
+
+    (void)state;
+    tape.no_holes = true;
+    assert_int_equal(
+        block_write_zeroes(block, 100, 20 * CLUSTER + 7, true, NULL), 0);
+    assert_int_equal(stamp_at(block, 0), 1000);
+    for (uint32_t s = 1; s <= 160; s++)
+        assert_int_equal(stamp_at(block, s), 0);
+    assert_int_equal(stamp_at(block, 161), 1161);
+    /* A discard may do nothing, and then nothing changes. */
+    assert_int_equal(block_discard(block, 30 * CLUSTER, CLUSTER, NULL), 0);
+    assert_int_equal(stamp_at(block, 240), 1240);
     block_free(block);
 }
 
@@ -714,6 +736,7 @@ int main(void)
         CASE(test_overlay_part_of_a_cluster_copies_the_rest_up),
         CASE(test_overlay_is_like_plain_memory),
         CASE(test_overlay_discard_reads_zero_whatever_the_base_has),
+        CASE(test_overlay_zeroes_without_holes),
         CASE(test_overlay_refuses_what_lies_outside),
         CASE(test_overlay_of_4_tib_costs_nothing),
         CASE(test_overlay_comes_back_after_a_flush),
