@@ -148,13 +148,17 @@ static struct block *new_base(void)
     return &spy->block;
 }
 
-static struct block *create(uint64_t bytes)
+static struct block *create_in(int fd, uint64_t bytes)
 {
     struct block *block = NULL;
 
-    assert_int_equal(
-        overlay_create(new_file(), new_base(), bytes, &block, NULL), 0);
+    assert_int_equal(overlay_create(fd, new_base(), bytes, &block, NULL), 0);
     return block;
+}
+
+static struct block *create(uint64_t bytes)
+{
+    return create_in(new_file(), bytes);
 }
 
 static int set_up(void **state)
@@ -363,23 +367,10 @@ static struct block *reopen(int fd, struct block *base, int *rc)
     return block;
 }
 
-/* A second descriptor of the overlay's file, before it is closed. */
-static int keep_file(struct block *block)
-{
-    /* The layout is the test's business only here: fd follows base. */
-    struct {
-        struct block block;
-        struct block *base;
-        int fd;
-    } const *overlay = (const void *)block;
-
-    return dup(overlay->fd);
-}
-
 static void test_overlay_comes_back_after_a_flush(void **state)
 {
-    struct block *block = create(DISK);
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     int rc;
 
     (void)state;
@@ -397,8 +388,8 @@ static void test_overlay_comes_back_after_a_flush(void **state)
 
 static void test_overlay_open_refuses_another_base(void **state)
 {
-    struct block *block = create(DISK);
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     struct block *other = new_base();
     int rc;
 
@@ -423,9 +414,9 @@ static void test_overlay_open_refuses_another_base(void **state)
  * overlay's own identity, which nothing can check. */
 static void test_overlay_open_refuses_a_damaged_header(void **state)
 {
-    struct block *block = create(DISK);
     struct block *base = new_base();
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     uint8_t header[CLUSTER];
 
     (void)state;
@@ -451,9 +442,9 @@ static void test_overlay_open_refuses_a_damaged_header(void **state)
 
 static void test_overlay_open_refuses_a_file_cut_off(void **state)
 {
-    struct block *block = create(DISK);
     struct block *base = new_base();
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     int rc;
 
     (void)state;
@@ -490,8 +481,8 @@ static void test_overlay_create_refuses_what_is_there_already(void **state)
 
 static void test_overlay_frozen_never_changes_again(void **state)
 {
-    struct block *block = create(DISK);
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     int rc;
 
     (void)state;
@@ -538,8 +529,8 @@ static void test_overlay_layers_stack_up_to_the_limit(void **state)
 /* Two children of a frozen parent go their own ways. */
 static void test_overlay_children_do_not_see_each_other(void **state)
 {
-    struct block *parent = create(DISK);
-    int fd = keep_file(parent);
+    int fd = new_file();
+    struct block *parent = create_in(dup(fd), DISK);
     struct block *child[2] = {NULL, NULL};
     int rc;
 
