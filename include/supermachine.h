@@ -177,7 +177,8 @@ enum sm_finding_level {
 /* One thing that sm_host_doctor() looked at. */
 struct sm_finding {
     enum sm_finding_level level;
-    const char *what;   /* "kvm", "permission", "kernel", "agent", "disk" */
+    const char *what;   /* "hypervisor", "permission", "programs", "kernel",
+                           "agent", "disk"                                */
     const char *found;  /* what was measured or seen, with its number     */
     const char *advice; /* what to do about it, "" where nothing is to do */
 };
@@ -188,8 +189,7 @@ struct sm_finding {
  * kernel and agent present, space on the disk. Calls (report) once for each
  * thing it looked at.
  *
- * Returns      0 (also if there are findings of level error), or SM_ENOMEM,
- *              SM_EINVAL, SM_EIO (the worker could not be started).
+ * Returns      0 (also if there are findings of level error), or SM_ENOMEM.
  * Since        0.1
  */
 SM_API int sm_host_doctor(struct sm_host *host,
@@ -267,7 +267,7 @@ SM_API void sm_machine_config_init(struct sm_machine_config *config);
  * afterwards.
  *
  * Returns      0 and *ret, or SM_EINVAL (a value out of range, named),
- *              SM_ENOENT (kernel), SM_ENOSPC, SM_ENOMEM.
+ *              SM_ENOMEM.
  * Since        0.1
  */
 SM_API int sm_machine_new(struct sm_host *host, const struct sm_image *image,
@@ -285,7 +285,10 @@ SM_API void sm_machine_free(struct sm_machine *machine);
  * Returns      0, or SM_ETIMEOUT, SM_ESTATE (was started before), SM_ENOHV
  *              (no usable hypervisor: see sm_host_doctor()), SM_EGUEST (the
  *              guest stopped before answering: see sm_machine_log()),
- *              SM_EINVAL (not a kernel), SM_ENOMEM, SM_EIO.
+ *              SM_EIMAGE (not a kernel), SM_ENOENT and SM_EACCES (kernel,
+ *              runtime folder, root file system, hypervisor), SM_ENOSPC (the
+ *              kernel does not fit into the memory; disk full), SM_ECANCELED
+ *              (sm_machine_kill()), SM_ELIMIT, SM_ENOMEM, SM_EIO.
  * On failure   the machine is stopped; it may be freed, not started again.
  * Blocks.      Since 0.1
  */
@@ -364,7 +367,7 @@ SM_API void sm_exec_config_init(struct sm_exec_config *config);
 
 /*
  * A command in (machine). Before sm_machine_start(): starts with the machine.
- * In a running machine: starts at once.
+ * In a running machine: sent at the next wait for anything in this machine.
  *
  * Returns      0 and *ret, or SM_EINVAL, SM_ESTATE (machine stopped),
  *              SM_ELIMIT (more than 1 MiB of arguments and environment),
@@ -384,8 +387,9 @@ SM_API void sm_exec_free(struct sm_exec *exec);
  *
  * timeout_ms   of this wait, not of the command; 0: wait for ever.
  * Returns      0 and *ret, or SM_ETIMEOUT (call again), SM_ENOCMD and
- *              SM_ENOEXEC (the command never ran), SM_ENOENT (user or
- *              working directory), SM_EGUEST (the machine ended first),
+ *              SM_ENOEXEC (the command never ran), SM_EINVAL (user or
+ *              working directory), SM_ELIMIT (the guest lacks processes,
+ *              memory or descriptors), SM_EGUEST (the machine ended first),
  *              SM_ESTATE (machine not started), SM_EIO.
  * Blocks.      Since 0.1
  */

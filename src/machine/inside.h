@@ -38,7 +38,8 @@ struct machine {
     struct sm_error why; /* of MACHINE_STOPPED */
     struct worker_steps steps;
     int log_fd;
-    pthread_mutex_t lock; /* worker pointer for machine_kill(), signals */
+    pthread_mutex_t lock; /* for machine_kill(): worker, killed; signals */
+    bool killed;
 };
 
 /* Turn the loop until *flag, the machine's end, or (timeout_ms), 0: never.
