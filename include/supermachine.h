@@ -215,10 +215,19 @@ struct sm_progress {
  * Make the root file system of (reference) ready: find the image, verify and
  * unpack it if that was not done before.
  *
- * reference    "oci:DIR[:TAG]", an OCI image layout (image-spec 1.1).
+ * reference    "oci:DIR[:TAG]"              an OCI image layout (image-spec
+ *                                           1.1)
+ *              "oci-archive:FILE[:TAG]"     the same in a tar
+ *              "docker-archive:FILE[:TAG]"  what `docker save` writes
+ *              "dir:DIR"                    a root file system in a folder
+ *              "-"                          descriptor 0, read to its end: a
+ *                                           tar that is either archive, or a
+ *                                           root file system
+ *              Tars may be compressed with gzip, zstd, xz or bzip2.
  * progress     called while there is work to do; may be NULL.
- * Returns      0 and *ret, or SM_ENOENT (no such layout or tag), SM_EIMAGE,
+ * Returns      0 and *ret, or SM_ENOENT (no such file or tag), SM_EIMAGE,
  *              SM_EDIGEST, SM_ENOTSUP (media type, platform), SM_ENOSPC,
+ *              SM_EBUSY (a file of DIR changed while it was read),
  *              SM_EACCES, SM_ELIMIT, SM_ENOMEM, SM_EIO.
  *              Nothing half-made is left behind.
  * Blocks.      Since 0.1

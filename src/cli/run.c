@@ -284,7 +284,13 @@ const struct verb verb_run = {
     .usage = "[OPTIONS] IMAGE [COMMAND [ARG...]]",
     .summary = "Run a command of an image in a machine of its own",
     .details =
-        "IMAGE is oci:DIR[:TAG], an OCI image layout.\n"
+        "IMAGE is one of\n"
+        "  oci:DIR[:TAG]              an OCI image layout\n"
+        "  oci-archive:FILE[:TAG]     the same in a tar\n"
+        "  docker-archive:FILE[:TAG]  what docker save writes\n"
+        "  dir:DIR                    a root file system in a folder\n"
+        "  -                          a tar on standard input: one of these\n"
+        "                             archives, or a root file system\n\n"
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "
         "not found,\n128 + N when it was ended by signal N.",

@@ -1,8 +1,9 @@
 /* main.c: supermachine-image: makes an image ready to run.
  *
  *     supermachine-image prepare --home DIR [--disk-size BYTES]
- *                        [--platform OS/ARCH] [--fd N] REFERENCE
+ *                        [--platform OS/ARCH] [--fd N] [--input N] REFERENCE
  *
+ * --input says which descriptor the reference "-" reads; it is 0 by default.
  * With --fd it writes frames (proto/image.h) to that descriptor, else lines of
  * JSON to its output; errors go there, too. Exit status: 0, 1 if the image
  * cannot be made ready, 2 if it was called wrongly.
@@ -24,7 +25,8 @@ struct options {
     const char *platform;
     const char *reference;
     uint64_t disk_bytes;
-    int fd; /* -1: JSON */
+    int fd;    /* -1: JSON */
+    int input; /* what "-" means */
 };
 
 /*
@@ -45,7 +47,7 @@ static int usage(const char *why)
     fprintf(stderr,
             "supermachine-image: %s\n"
             "usage: supermachine-image prepare --home DIR [--disk-size BYTES]\n"
-            "       [--platform OS/ARCH] [--fd N] REFERENCE\n",
+            "       [--platform OS/ARCH] [--fd N] [--input N] REFERENCE\n",
             why);
     return 2;
 }
@@ -81,10 +83,11 @@ static int parse_option(int option, const char *value, struct options *options)
             return usage("--disk-size must be a number of bytes");
         return 0;
     case 'f':
+    case 'i':
         if (!parse_number(value, 1 << 20, &number) ||
             fcntl((int)number, F_GETFD) < 0)
-            return usage("--fd must be an open descriptor");
-        options->fd = (int)number;
+            return usage("--fd and --input must be open descriptors");
+        *(option == 'f' ? &options->fd : &options->input) = (int)number;
         return 0;
     default:
         return usage("unknown option");
@@ -98,6 +101,7 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"disk-size", required_argument, NULL, 'd'},
         {"platform", required_argument, NULL, 'p'},
         {"fd", required_argument, NULL, 'f'},
+        {"input", required_argument, NULL, 'i'},
         {0},
     };
     int option;
@@ -122,6 +126,10 @@ static int prepare(const struct options *options, struct reporter *reporter,
 {
     AUTO_FREE char *cwd = getcwd(NULL, 0);
     AUTO_FREE char *reference = NULL;
+    const struct oci_place place = {
+        .home = options->home,
+        .input_fd = options->input,
+    };
     struct image_request request = {
         .platform = options->platform,
         .disk_bytes = options->disk_bytes,
@@ -131,7 +139,7 @@ static int prepare(const struct options *options, struct reporter *reporter,
     if (rc)
         return rc;
     request.reference = reference;
-    return prepare_image(options->home, &request, reporter, ret, err);
+    return prepare_image(&place, &request, reporter, ret, err);
 }
 
 int main(int argc, char **argv)
@@ -140,6 +148,7 @@ int main(int argc, char **argv)
         .platform = "",
         .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB,
         .fd = -1,
+        .input = STDIN_FILENO,
     };
     AUTO(image_result_done) struct image_result result = {0};
     struct reporter reporter;

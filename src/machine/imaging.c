@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 struct reading {
     struct frame_reader frames;
@@ -85,6 +86,7 @@ static int run_program(const struct machine_paths *paths,
                        struct reading *reading, struct sm_error *err)
 {
     AUTO_FREE char *program = NULL;
+    bool reads_input = strcmp(request->reference, "-") == 0;
     char disk_bytes[24];
     char *argv[] = {
         "supermachine-image",
@@ -95,11 +97,13 @@ static int run_program(const struct machine_paths *paths,
         disk_bytes,
         "--fd",
         "3",
+        reads_input ? "--input=4" : "--input=0", /* 0 is /dev/null there */
         "--",
         (char *)(uintptr_t)request->reference,
         NULL,
     };
     struct process process;
+    int fds[2] = {-1, STDIN_FILENO};
     int ends[2];
     int rc;
 
@@ -112,7 +116,8 @@ static int run_program(const struct machine_paths *paths,
     rc = stream_pair(ends, err);
     if (rc)
         return rc;
-    rc = process_start(program, argv, &ends[1], 1, &process, err);
+    fds[0] = ends[1];
+    rc = process_start(program, argv, fds, reads_input ? 2 : 1, &process, err);
     close(ends[1]);
     if (!rc) {
         rc = read_result(reading, ends[0], err);

@@ -1,20 +1,32 @@
 /* reference.h: how a user names an image, taken apart.
  *
- *     oci:DIR[:TAG]    an OCI image layout in folder DIR
+ *     oci:DIR[:TAG]              an OCI image layout in folder DIR
+ *     oci-archive:FILE[:TAG]     the same in a tar
+ *     docker-archive:FILE[:TAG]  a tar as `docker save` writes it
+ *     dir:DIR                    a root file system in a folder
+ *     -                          a tar on standard input: either archive, or a
+ *                                root file system
  *
- * DIR ends at the first colon, as elsewhere; TAG is the value of the
- * annotation org.opencontainers.image.ref.name and may hold further ones.
+ * DIR and FILE end at the first colon, as elsewhere (in dir: they may hold
+ * some); TAG is the value of the annotation org.opencontainers.image.ref.name,
+ * or one of Docker's RepoTags, and may hold further ones.
  */
 #ifndef SM_OCI_REFERENCE_H
 #define SM_OCI_REFERENCE_H
 
 #include "base/error.h"
 
-enum reference_kind { REFERENCE_OCI };
+enum reference_kind {
+    REFERENCE_OCI,
+    REFERENCE_OCI_ARCHIVE,
+    REFERENCE_DOCKER_ARCHIVE,
+    REFERENCE_DIR,
+    REFERENCE_INPUT
+};
 
 struct reference {
     enum reference_kind kind;
-    char *path; /* the folder                          */
+    char *path; /* the folder or file; NULL for input  */
     char *tag;  /* NULL if none was given; never empty */
 };
 

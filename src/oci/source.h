@@ -2,9 +2,9 @@
  *
  * How it works
  *   A source finds what a reference names and opens blobs by descriptor; it
- *   knows nothing of what they mean. Layout folders are one kind; archives
- *   and the store, whose blobs lie in files as well, and the registry, which
- *   fills the store first, are others. image.h makes an image out of any.
+ *   knows nothing of what they mean. Layouts are one kind (layout.h), parts
+ *   without a manifest another (bundle.h); archives become one of them
+ *   (archived.h). image.h makes an image out of any.
  */
 #ifndef SM_OCI_SOURCE_H
 #define SM_OCI_SOURCE_H
@@ -31,15 +31,23 @@ struct oci_source_ops {
     void (*close)(struct oci_source *source);
 };
 
+/* What a source may use. Strings stay the caller's. */
+struct oci_place {
+    const char *home; /* an existing folder, for what must be a file */
+    int input_fd;     /* what "-" reads; -1: nothing                 */
+};
+
 /* One kind embeds this as its first field. One thread at a time. */
 struct oci_source {
     const struct oci_source_ops *ops;
-    /* The files that decided what find() returned. */
+    /* The files that decided what find() returned. None: only finding it
+     * again can tell. */
     struct image_witnesses witnesses;
 };
 
 /* Opens whatever (reference) names. */
-int oci_source_open(const struct reference *reference, struct oci_source **ret,
+int oci_source_open(const struct reference *reference,
+                    const struct oci_place *place, struct oci_source **ret,
                     struct sm_error *err);
 /* NULL is fine. */
 void oci_source_close(struct oci_source *source);
