@@ -17,6 +17,15 @@ static void on_progress(void *context, const struct rootfs_progress *progress)
     report_progress(context, step, progress->done_bytes, progress->total_bytes);
 }
 
+void prepare_progress(void *context, const struct oci_progress *progress)
+{
+    char step[64];
+
+    snprintf(step, sizeof step, "pull: %zu of %zu layers",
+             progress->layers_done, progress->layers);
+    report_progress(context, step, progress->done_bytes, progress->total_bytes);
+}
+
 /* The parts of the result that come from the image; its config moves. */
 static int describe(struct oci_image *image, struct image_result *ret,
                     struct sm_error *err)
@@ -53,6 +62,8 @@ static int load_image(const struct image_request *request,
     if (!rc)
         rc = oci_image_load(*ret_source, reference.tag, &platform, ret_image,
                             err);
+    if (!rc && (*ret_source)->ops->fetch)
+        rc = (*ret_source)->ops->fetch(*ret_source, ret_image, err);
     return rc;
 }
 

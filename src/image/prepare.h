@@ -6,6 +6,9 @@
 #include "oci/source.h"
 #include "proto/resolved.h"
 
+/* For oci_place: (context) is the reporter. */
+void prepare_progress(void *context, const struct oci_progress *progress);
+
 /*
  * Make (request) ready under place->home, and keep the way there for the next
  * resolved_load(). Returns 0 and the result, for image_result_done(), or what

@@ -3,6 +3,7 @@
 
 #include "oci/archived.h"
 #include "oci/layout.h"
+#include "oci/registry.h"
 
 int oci_source_open(const struct reference *reference,
                     const struct oci_place *place, struct oci_source **ret,
@@ -10,6 +11,8 @@ int oci_source_open(const struct reference *reference,
 {
     if (reference->kind == REFERENCE_OCI)
         return layout_open(reference->path, ret, err);
+    if (reference->kind == REFERENCE_REGISTRY)
+        return registry_open(reference, place, ret, err);
     return archived_open(reference, place, ret, err);
 }
 
