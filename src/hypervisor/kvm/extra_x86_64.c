@@ -44,9 +44,9 @@ static int get_xcr0(struct kvm_vcpu *vcpu, struct hv_reg *reg,
     if (kvm_ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs) < 0) {
         if (errno != EINVAL)
             return fail_os(err, "KVM_GET_XCRS");
-        reg->value = XCR0_WITHOUT_XSAVE;
-        return 0;
+        xcrs.nr_xcrs = 0;
     }
+    reg->value = XCR0_WITHOUT_XSAVE;
     for (uint32_t i = 0; i < xcrs.nr_xcrs && i < KVM_MAX_XCRS; i++)
         if (xcrs.xcrs[i].xcr == 0)
             reg->value = xcrs.xcrs[i].value;
