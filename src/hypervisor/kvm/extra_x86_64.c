@@ -33,7 +33,7 @@ bool kvm_msr_set(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value)
 }
 
 /* XCR0 of a processor without XSAVE, as far as it can be said to have one:
- * x87 state only, and KVM refuses to speak of it. */
+ * x87 state only. KVM then has no XCR and refuses to set one. */
 enum { XCR0_WITHOUT_XSAVE = 1 };
 
 static int get_xcr0(struct kvm_vcpu *vcpu, struct hv_reg *reg,
@@ -41,11 +41,8 @@ static int get_xcr0(struct kvm_vcpu *vcpu, struct hv_reg *reg,
 {
     struct kvm_xcrs xcrs;
 
-    if (kvm_ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs) < 0) {
-        if (errno != EINVAL)
-            return fail_os(err, "KVM_GET_XCRS");
-        xcrs.nr_xcrs = 0;
-    }
+    if (kvm_ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs) < 0)
+        return fail_os(err, "KVM_GET_XCRS");
     reg->value = XCR0_WITHOUT_XSAVE;
     for (uint32_t i = 0; i < xcrs.nr_xcrs && i < KVM_MAX_XCRS; i++)
         if (xcrs.xcrs[i].xcr == 0)
