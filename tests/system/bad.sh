@@ -103,4 +103,4 @@ check bad/disk_full_leaves_nothing [ -z "$left" ]
 # Nothing half-made was taken for whole: the good image still runs.
 expect bad/good_image_after 0 '^fine$' run_in -- echo fine
 check_clean bad/nothing_left
-report_total >/dev/null
+finish_part
