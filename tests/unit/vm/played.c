@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { KERNEL_ENTRY = 0x1000000, ELF_HEADER = 64, PROGRAM_HEADER = 56 };
+enum { ELF_HEADER = 64, PROGRAM_HEADER = 56 };
 
 /* The smallest vmlinux: one segment, which is the file itself. */
 static int make_kernel(void)
@@ -20,12 +20,12 @@ static int make_kernel(void)
     assert_true(fd >= 0);
     store_le16(file + 16, 2);  /* type: executable      */
     store_le16(file + 18, 62); /* machine: x86_64       */
-    store_le64(file + 24, KERNEL_ENTRY);
+    store_le64(file + 24, PLAYED_ENTRY);
     store_le64(file + 32, ELF_HEADER);
     store_le16(file + 54, PROGRAM_HEADER);
     store_le16(file + 56, 1);   /* program headers       */
     store_le32(program + 0, 1); /* type: load            */
-    store_le64(program + 24, KERNEL_ENTRY);
+    store_le64(program + 24, PLAYED_ENTRY);
     store_le64(program + 32, sizeof file);
     store_le64(program + 40, 4096); /* bytes in memory    */
     assert_int_equal(write(fd, file, sizeof file), sizeof file);

@@ -7,6 +7,9 @@
 
 #include <pthread.h>
 
+/* Where the kernel begins. */
+enum { PLAYED_ENTRY = 0x1000000 };
+
 struct played {
     struct fake_script *script;
     struct loop *loop;

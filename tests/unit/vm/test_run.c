@@ -11,6 +11,26 @@
 
 enum { SERIAL = 0x3f8, LINE_STATUS = SERIAL + 5, NOBODYS_PORT = 0x700 };
 
+static void test_run_only_the_first_vcpu_is_booted(void **state)
+{
+    struct hv_reg rip = {.group = HV_X86_GENERAL, .number = HV_X86_RIP};
+    struct hv_reg power = {.group = HV_POWER};
+    struct played played;
+
+    (void)state;
+    played_init(&played, 2, NULL);
+    played_start(&played);
+    assert_true(fake_script_wait_idle(played.script, 0));
+    assert_true(fake_script_wait_idle(played.script, 1));
+    assert_true(fake_reg(played.script, 0, &rip));
+    assert_int_equal(rip.value, PLAYED_ENTRY);
+    assert_true(fake_reg(played.script, 1, &rip));
+    assert_int_not_equal(rip.value, PLAYED_ENTRY);
+    assert_true(fake_reg(played.script, 1, &power));
+    assert_int_equal(power.value, HV_POWER_OFF);
+    played_done(&played);
+}
+
 static void test_run_port_writes_reach_the_serial_port(void **state)
 {
     struct fake_step string = FAKE_PIO_WRITE(SERIAL, 1, 0);
@@ -348,6 +368,7 @@ static void test_run_vcpu_that_cannot_be_made_fails_vm_new(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_run_only_the_first_vcpu_is_booted),
         cmocka_unit_test(test_run_port_writes_reach_the_serial_port),
         cmocka_unit_test(test_run_reads_are_answered_by_devices),
         cmocka_unit_test(test_run_reads_of_nothing_are_all_ones),
