@@ -195,12 +195,20 @@ static int vcpu_new(struct hv_vm *vm, uint32_t id, struct hv_vcpu **ret,
     vcpu->base.id = id;
     vcpu->script = script;
     fake_regs_reset(vcpu);
+    pthread_mutex_lock(&script->lock);
+    part->vcpu = vcpu;
+    pthread_mutex_unlock(&script->lock);
     *ret = &vcpu->base;
     return 0;
 }
 
 static void vcpu_free(struct hv_vcpu *vcpu)
 {
+    struct fake_script *script = fake_vcpu_of(vcpu)->script;
+
+    pthread_mutex_lock(&script->lock);
+    script->part[vcpu->id].vcpu = NULL;
+    pthread_mutex_unlock(&script->lock);
     free(fake_vcpu_of(vcpu));
 }
 

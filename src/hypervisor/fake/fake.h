@@ -130,6 +130,10 @@ bool fake_has_irqfd(struct fake_script *script, uint32_t gsi);
 /* Wait until the irqfd of (gsi) is signaled, take the signal and send what
  * (gsi) is routed to. False: there is no irqfd, or no signal came in time. */
 bool fake_irqfd_take(struct fake_script *script, uint32_t gsi);
+/* A register of (vcpu), by name, while it exists and does not run: before
+ * vm_run() or after fake_script_wait_idle(). False: no such vcpu or register.
+ */
+bool fake_reg(struct fake_script *script, uint32_t vcpu, struct hv_reg *reg);
 /* How many ioeventfds are attached. */
 unsigned fake_ioeventfds(struct fake_script *script);
 /* Host memory behind guest memory; NULL: not mapped as a whole. */

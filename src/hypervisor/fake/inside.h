@@ -14,17 +14,20 @@
 
 enum { FAKE_REGS = 80 };
 
+struct fake_vcpu;
+
 /* Where a vcpu's play stands. */
 struct fake_part {
     struct fake_step step[FAKE_STEPS_MAX];
     unsigned count;
-    unsigned next;     /* step that the next run plays       */
-    unsigned answered; /* steps that the vcpu went on after  */
-    unsigned kicks;    /* runs that a kick ended             */
-    bool made;         /* its vcpu was made                  */
-    bool unfinished;   /* step[next - 1] awaits its answer   */
-    bool kicked;       /* a kick is on its way               */
-    bool idle;         /* in a run with nothing to do        */
+    unsigned next;          /* step that the next run plays       */
+    unsigned answered;      /* steps that the vcpu went on after  */
+    unsigned kicks;         /* runs that a kick ended             */
+    bool made;              /* its vcpu was made                  */
+    struct fake_vcpu *vcpu; /* NULL: there is none now */
+    bool unfinished;        /* step[next - 1] awaits its answer   */
+    bool kicked;            /* a kick is on its way               */
+    bool idle;              /* in a run with nothing to do        */
     uint8_t last_read[FAKE_DATA_MAX];
     /* What the run loop reads and writes. */
     uint8_t data[FAKE_DATA_MAX];

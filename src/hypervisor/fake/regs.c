@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "hypervisor/state.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { FPU_BYTES = 576, LAPIC_BYTES = 1024, GROUPS = 9 };
@@ -99,6 +100,19 @@ int fake_regs_get(struct hv_vcpu *vcpu, struct hv_reg *regs, unsigned count,
         regs[i] = *own;
     }
     return 0;
+}
+
+bool fake_reg(struct fake_script *script, uint32_t vcpu, struct hv_reg *reg)
+{
+    struct fake_vcpu *of;
+    bool found;
+
+    assert(vcpu < FAKE_VCPUS_MAX);
+    pthread_mutex_lock(&script->lock);
+    of = script->part[vcpu].vcpu;
+    found = of && fake_regs_get(&of->base, reg, 1, NULL) == 0;
+    pthread_mutex_unlock(&script->lock);
+    return found;
 }
 
 int fake_regs_set(struct hv_vcpu *vcpu, const struct hv_reg *regs,
