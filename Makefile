@@ -27,12 +27,10 @@ deps:
 	@tools/bootstrap build kernel
 
 programs: deps
-	@test -f $(BUILD)/main/build.ninja || \
-	    meson setup $(BUILD)/main --prefix=$(PREFIX) >$(BUILD).log 2>&1 || \
-	    { cat $(BUILD).log; exit 1; }
-	@rm -f $(BUILD).log
-	@meson configure $(BUILD)/main --prefix=$(PREFIX)
-	@ninja -C $(BUILD)/main --quiet
+	@echo "building the programs"
+	@tools/quietly meson setup $(BUILD)/main --prefix=$(PREFIX) \
+	    $$(test -f $(BUILD)/main/build.ninja && echo --reconfigure)
+	@tools/quietly ninja -C $(BUILD)/main
 	@tools/stage $(BUILD)/main $(STAGE)
 
 kernel: deps

@@ -39,7 +39,8 @@ static void put_entry(FILE *to, uint32_t inode, const struct entry *entry)
 
     fwrite(entry->name, 1, name_size, to);
     pad(to, (size_t)header + name_size);
-    fwrite(entry->bytes, 1, entry->count, to);
+    if (entry->count)
+        fwrite(entry->bytes, 1, entry->count, to);
     pad(to, entry->count);
 }
 

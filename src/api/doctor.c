@@ -143,12 +143,14 @@ static int examine_hypervisor(struct examination *examination,
 
     if (rc)
         return rc;
-    rc = probe_with(examination, err);
+    rc = probe_with(examination, &examination->why);
     loop_free(examination->loop);
-    if (!rc && !examination->answered)
+    if (rc == SM_ENOMEM)
+        return fail(err, rc, "out of memory");
+    if (!examination->answered)
         tell(examination, SM_FINDING_ERROR, "hypervisor",
              examination->why.message, "");
-    return rc;
+    return 0;
 }
 
 /* Files ------------------------------------------------------------------- */
@@ -214,7 +216,8 @@ int sm_host_doctor(struct sm_host *host, report_fn *report, void *context,
         return wrap(err, rc, "hypervisor");
     examine_file(&examination, "kernel", "vmlinux");
     examine_file(&examination, "agent", "initramfs.cpio");
-    examine_file(&examination, "images", "supermachine-image");
+    examine_file(&examination, "programs", "supermachine-vmm");
+    examine_file(&examination, "programs", "supermachine-image");
     examine_disk(&examination);
     return 0;
 }

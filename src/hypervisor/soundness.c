@@ -6,7 +6,7 @@
 
 #include <time.h>
 
-enum { PAGE_BYTES = 4096, RUNS = 3, SCRATCH_GPA = 0x1000 };
+enum { PAGE_BYTES = 4096, RUNS = 8, SCRATCH_GPA = 0x1000 };
 
 static uint64_t thread_ns(void)
 {

@@ -5,9 +5,9 @@
  *   kernel mode by interpreting it, 0.6 us per instruction: no Linux boots
  *   there. Nothing that such a host says tells it apart; its speed does. So a
  *   loop of 20 000 turns (two instructions each, ring 0) is run and timed:
- *   some 0.02 ms on a processor, 0.2 to 1 under an emulator that emulates
- *   hardware virtualization, 25 where it is interpreted. The limit is 5 ms.
- *   Time is the processor time of the thread, best of three where the first
+ *   some 0.02 ms on a processor, 0.2 to 3 under an emulator that emulates
+ *   hardware virtualization, 16 to 25 where it is interpreted. The limit is 6
+ * ms. Time is the processor time of the thread, best of eight where the first
  *   is over the limit, so that a busy host is not taken for a bad one.
  */
 #ifndef SM_HYPERVISOR_SOUNDNESS_H
@@ -16,7 +16,7 @@
 #include "hypervisor/hv.h"
 
 enum { HV_SOUND_TURNS = 20000 };
-#define HV_SOUND_LIMIT_NS (5 * UINT64_C(1000000))
+#define HV_SOUND_LIMIT_NS (6 * UINT64_C(1000000))
 
 struct hv_soundness {
     uint64_t ns; /* for all turns, the best that was measured */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum {
     LOG_BYTES_MAX = 1 << 20,
@@ -365,14 +366,18 @@ static int open_input(const char *what, const char *folder, const char *name,
                       int *ret, struct sm_error *err)
 {
     AUTO_FREE char *path = NULL;
+    struct stat st;
 
     if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", name) < 0) {
         path = NULL;
         return fail(err, SM_ENOMEM, "machine: out of memory");
     }
-    *ret = open(path, O_RDONLY | O_CLOEXEC);
-    if (*ret < 0)
+    /* A FIFO must not keep us waiting for a writer. */
+    *ret = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*ret < 0 || fstat(*ret, &st) != 0)
         return fail_os(err, "%s %s", what, path);
+    if (!S_ISREG(st.st_mode))
+        return fail(err, SM_EINVAL, "%s %s: not a regular file", what, path);
     return 0;
 }
 
@@ -410,6 +415,7 @@ static int launch(struct machine *machine, int *fds, struct sm_error *err)
     };
     AUTO_FREE char *program = NULL;
     struct worker *worker = NULL;
+    bool killed;
     int ends[2];
     int rc;
 
@@ -425,7 +431,10 @@ static int launch(struct machine *machine, int *fds, struct sm_error *err)
         return rc;
     pthread_mutex_lock(&machine->lock);
     machine->worker = worker;
+    killed = machine->killed;
     pthread_mutex_unlock(&machine->lock);
+    if (killed)
+        return fail(err, SM_ECANCELED, "the machine was killed");
     step(machine, "worker started");
     rc = open_files(machine, fds, err);
     if (!rc)

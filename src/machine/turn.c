@@ -57,7 +57,7 @@ enum machine_state machine_state(const struct machine *machine)
 void machine_kill(struct machine *machine)
 {
     pthread_mutex_lock(&machine->lock);
-    machine->killed = machine->worker;
+    machine->killed = true;
     if (machine->worker)
         worker_kill(machine->worker);
     pthread_mutex_unlock(&machine->lock);

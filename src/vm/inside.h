@@ -88,7 +88,7 @@ void vm_vcpus_stop(struct vm *vm);
 
 /* wires.c: devices and what connects them to the guest. */
 int vm_devices_new(struct vm *vm, struct sm_error *err);
-/* After the vcpus were made: ioeventfds. */
+/* After the vcpus were made: ioeventfds, and irqfds that are never masked. */
 int vm_devices_wire(struct vm *vm, struct sm_error *err);
 void vm_devices_free(struct vm *vm);
 

@@ -81,6 +81,21 @@ static void end_by_error(struct vm *vm, uint32_t id, const struct hv_exit *exit)
     vm_end(vm, VM_END_FAILED, &err);
 }
 
+/* Nobody decodes these yet: they are told as they are. */
+static void end_by_exception(struct vm *vm, uint32_t id,
+                             const struct hv_exit *exit)
+{
+    struct sm_error err;
+
+    fail(&err, SM_EGUEST,
+         "vcpu %u: exception that is not known: syndrome %#llx at %#llx "
+         "(virtual %#llx)",
+         id, (unsigned long long)exit->exception.syndrome,
+         (unsigned long long)exit->exception.at.v,
+         (unsigned long long)exit->exception.virt);
+    vm_end(vm, VM_END_FAILED, &err);
+}
+
 /* Deal with one exit. False: this vcpu is finished. */
 static bool answer(struct vm *vm, uint32_t id, struct hv_exit *exit)
 {
@@ -109,6 +124,8 @@ static bool answer(struct vm *vm, uint32_t id, struct hv_exit *exit)
         end_by_system_event(vm, exit->system);
         return false;
     case HV_EXIT_EXCEPTION:
+        end_by_exception(vm, id, exit);
+        return false;
     case HV_EXIT_ERROR:
         break;
     }

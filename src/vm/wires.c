@@ -9,7 +9,8 @@
  *   Device to guest: where the hypervisor can (irqfd), one notifier per slot,
  *   attached to the slot's pin while the guest has the pin unmasked; the
  *   IOAPIC tells us each change. An event that comes while the pin is masked
- *   stays in the notifier until then. Without irqfd the IOAPIC sends.
+ *   stays in the notifier until then. Without irqfd the IOAPIC sends. Without
+ *   an IOAPIC of ours the notifier is attached all the time.
  */
 #include "vm/inside.h"
 
@@ -332,19 +333,42 @@ int vm_devices_new(struct vm *vm, struct sm_error *err)
     return rc ? rc : start_disk_thread(vm, err);
 }
 
-int vm_devices_wire(struct vm *vm, struct sm_error *err)
+/* Kicks of the slot, which the hypervisor signals. */
+static int wire_kick(struct vm *vm, struct vm_slot *slot, struct sm_error *err)
 {
+    struct hv_io_match match = {.at = arch_virtio_place(slot->number).at +
+                                      VIRTIO_MMIO_QUEUE_NOTIFY};
+
     if (!vm->hv->caps.ioeventfd)
         return 0;
-    for (uint32_t i = 0; i < VM_SLOTS; i++) {
-        struct hv_io_match match = {.at = arch_virtio_place(i).at +
-                                          VIRTIO_MMIO_QUEUE_NOTIFY};
-        int rc = hv_ioeventfd_attach(vm->hv, &match, &vm->slot[i].kick, err);
+    return hv_ioeventfd_attach(vm->hv, &match, &slot->kick, err);
+}
 
-        if (rc)
-            return rc;
+/* Interrupts of the slot, where the hypervisor has the whole controller and
+ * masks them itself; else route_changed() does it. */
+static int wire_interrupt(struct vm *vm, struct vm_slot *slot,
+                          struct sm_error *err)
+{
+    int rc;
+
+    if (vm->ioapic || !vm->hv->caps.irqfd)
+        return 0;
+    rc = hv_irqfd_attach(vm->hv, arch_virtio_place(slot->number).gsi,
+                         &slot->interrupt, err);
+    slot->irqfd = rc == 0;
+    return rc;
+}
+
+int vm_devices_wire(struct vm *vm, struct sm_error *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < VM_SLOTS && !rc; i++) {
+        rc = wire_kick(vm, &vm->slot[i], err);
+        if (!rc)
+            rc = wire_interrupt(vm, &vm->slot[i], err);
     }
-    return 0;
+    return rc;
 }
 
 void vm_devices_free(struct vm *vm)

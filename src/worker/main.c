@@ -27,7 +27,7 @@ enum { CHANNEL_FD = PROCESS_FD_FIRST };
 /* No console unless asked for: every character is an exit. Panics are shown
  * all the same, because they raise the level. */
 static const char kernel_cmdline[] =
-    "console=ttyS0 quiet loglevel=4 panic=-1 random.trust_cpu=on "
+    "console=ttyS0 quiet loglevel=4 panic=-1 tsc=reliable "
     "reboot=acpi 8250.nr_uarts=1";
 
 struct worker {
@@ -313,10 +313,14 @@ int main(void)
     int rc;
 
     add_step(&worker, "worker main");
-    process_begin();
+    /* Ctrl-C at the caller's terminal is the caller's business, also while
+     * signals are still blocked. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
-    /* Ctrl-C at the caller's terminal is the caller's business. */
     setsid();
+    process_begin();
     console_init(&worker.console, -1);
     rc = loop_new(&worker.loop, &err);
     if (!rc)

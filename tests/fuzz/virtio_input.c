@@ -182,7 +182,7 @@ static void request(struct run *run, bool indirect)
     if (!driver->queue[queue].size)
         return;
     for (unsigned i = 0; i < count; i++) {
-        uint32_t at = fuzz_u16(input) % (FUZZ_DATA_BYTES - 65536);
+        uint32_t at = fuzz_u16(input) % (uint32_t)(FUZZ_DATA_BYTES - 65536);
 
         buffer[i] = (struct driver_buffer){
             .at = GPA((uint64_t)FUZZ_DATA_AT + at),

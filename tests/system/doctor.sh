@@ -16,4 +16,4 @@ SUPERMACHINE_HOME=$scratch/small expect doctor/disk_full 1 \
 umount "$scratch/small"
 expect doctor/version 0 '^supermachine [0-9]' supermachine version
 expect doctor/help 0 'Usage' supermachine run --help
-report_total >/dev/null
+finish_part

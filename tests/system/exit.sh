@@ -45,4 +45,4 @@ expect exit/reboot 125 'restart' run_in --user root -- reboot -f
 expect exit/panic 125 'panicked.*sysrq' run_in --user root -- \
     sh -c 'echo c > /proc/sysrq-trigger'
 check_clean exit/nothing_left
-report_total >/dev/null
+finish_part

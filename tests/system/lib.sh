@@ -93,3 +93,10 @@ check_clean() {
         ok "$1"
     fi
 }
+
+# Last line of each part: that it came so far. The lines above are what counts.
+finish_part() {
+    printf '    %s passed, %s failed, %s skipped\n' \
+        "$passed" "$failed" "$skipped"
+    return 0
+}

@@ -53,4 +53,4 @@ fi
 pkill -x supermachine
 wait "$runner"
 check_clean smp/nothing_left
-report_total >/dev/null
+finish_part

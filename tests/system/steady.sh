@@ -74,4 +74,4 @@ for tenths in 0 1 3 6; do
     wait "$runner" 2>/dev/null
     check_clean "steady/kill_command_after_0.${tenths}s"
 done
-report_total >/dev/null
+finish_part

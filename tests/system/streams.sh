@@ -35,4 +35,4 @@ run_in -- sh -c 'yes' 2>"$scratch/err" </dev/null | head -c 1000 |
     wc -c >"$scratch/out"
 check streams/reader_gone [ "$(cat "$scratch/out")" = 1000 ]
 check_clean streams/nothing_left
-report_total >/dev/null
+finish_part

@@ -125,9 +125,12 @@ static void put_generation(struct buf *to)
     size_t inner;
 
     aml_name(to, "_HID");
-    aml_string(to, "VMGENCTR");
+    aml_string(to, "SMVM0001");
     aml_name(to, "_CID");
+    inner = aml_package_open(to, 2);
     aml_string(to, "VM_Gen_Counter");
+    aml_string(to, "VMGENCTR"); /* what Linux looks for */
+    aml_close(to, inner);
     aml_name(to, "_DDN");
     aml_string(to, "VM_Gen_Counter");
     aml_name(to, "ADDR");

@@ -3,10 +3,9 @@
 #include "arch/x86_64/layout.h"
 
 #include "base/bytes.h"
+#include "platform/file.h"
 
-#include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* Offsets into a bzImage (Documentation/x86/boot.rst). */
 enum {
@@ -65,27 +64,6 @@ struct kernel_file {
     uint8_t head[HEAD_BYTES]; /* zero beyond the file's end */
 };
 
-static int read_exactly(int fd, void *to, uint64_t bytes, uint64_t offset,
-                        struct sm_error *err)
-{
-    uint8_t *at = to;
-
-    while (bytes) {
-        ssize_t got = pread(fd, at, bytes, (off_t)offset);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return fail_os(err, "read");
-        if (!got)
-            return fail(err, SM_EIMAGE, "ends too early");
-        at += got;
-        offset += (uint64_t)got;
-        bytes -= (uint64_t)got;
-    }
-    return 0;
-}
-
 int load_range(const struct gmem *mem, struct gpa to,
                const struct file_range *from, struct sm_error *err)
 {
@@ -99,7 +77,7 @@ int load_range(const struct gmem *mem, struct gpa to,
                     from->what,
                     (unsigned long long)((to.v + from->bytes) / MIB + 1),
                     (unsigned long long)(gmem_total_bytes(mem) / MIB));
-    rc = read_exactly(from->fd, host, from->bytes, from->offset, err);
+    rc = file_read_at(from->fd, host, from->bytes, from->offset, err);
     return rc ? wrap(err, rc, "%s", from->what) : 0;
 }
 
@@ -183,11 +161,17 @@ static int load_vmlinux(const struct kernel_file *file, const struct gmem *mem,
 {
     uint8_t table[PH_MAX * PH_BYTES];
     unsigned count = load_le16(file->head + ELF_PHNUM);
+    uint64_t table_at = load_le64(file->head + ELF_PHOFF);
+    uint64_t table_bytes = (uint64_t)count * PH_BYTES;
     int rc = check_elf(file, err);
 
-    if (!rc)
-        rc = read_exactly(file->fd, table, (uint64_t)count * PH_BYTES,
-                          load_le64(file->head + ELF_PHOFF), err);
+    if (rc)
+        return rc;
+    if (table_at > file->bytes || table_bytes > file->bytes - table_at)
+        return fail(err, SM_EIMAGE,
+                    "kernel: its program headers lie outside of its file, "
+                    "which is damaged");
+    rc = file_read_at(file->fd, table, table_bytes, table_at, err);
     if (rc)
         return wrap(err, rc, "kernel");
     *ret = (struct kernel_image){
@@ -270,7 +254,7 @@ static int open_kernel(int fd, struct kernel_file *ret, struct sm_error *err)
     if (!S_ISREG(status.st_mode))
         return fail(err, SM_EIMAGE, "kernel: not a regular file");
     ret->bytes = (uint64_t)status.st_size;
-    return read_exactly(fd, ret->head, min_u64(ret->bytes, HEAD_BYTES), 0, err);
+    return file_read_at(fd, ret->head, min_u64(ret->bytes, HEAD_BYTES), 0, err);
 }
 
 int kernel_load(int fd, const struct gmem *mem, struct kernel_image *ret,

@@ -76,7 +76,6 @@ static const struct {
     {KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},
     {KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS"},
     {KVM_CAP_XSAVE, "KVM_CAP_XSAVE"},
-    {KVM_CAP_XCRS, "KVM_CAP_XCRS"},
 };
 
 static int extension(int fd, int capability)

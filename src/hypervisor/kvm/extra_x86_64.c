@@ -2,6 +2,8 @@
  * events, power; see kvm.h. */
 #include "hypervisor/kvm/kvm.h"
 
+#include <errno.h>
+
 enum { MSR_TSC = 0x10 };
 
 /* KVM's list with one entry. */
@@ -30,6 +32,10 @@ bool kvm_msr_set(struct kvm_vcpu *vcpu, uint32_t index, uint64_t value)
     return kvm_ioctl(vcpu->fd, KVM_SET_MSRS, &msr) == 1;
 }
 
+/* XCR0 of a processor without XSAVE, as far as it can be said to have one:
+ * x87 state only. KVM then has no XCR and refuses to set one. */
+enum { XCR0_WITHOUT_XSAVE = 1 };
+
 static int get_xcr0(struct kvm_vcpu *vcpu, struct hv_reg *reg,
                     struct sm_error *err)
 {
@@ -37,6 +43,7 @@ static int get_xcr0(struct kvm_vcpu *vcpu, struct hv_reg *reg,
 
     if (kvm_ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs) < 0)
         return fail_os(err, "KVM_GET_XCRS");
+    reg->value = XCR0_WITHOUT_XSAVE;
     for (uint32_t i = 0; i < xcrs.nr_xcrs && i < KVM_MAX_XCRS; i++)
         if (xcrs.xcrs[i].xcr == 0)
             reg->value = xcrs.xcrs[i].value;
@@ -48,9 +55,10 @@ static int set_xcr0(struct kvm_vcpu *vcpu, const struct hv_reg *reg,
 {
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.value = reg->value}}};
 
-    if (kvm_ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) < 0)
-        return fail_os(err, "XCR0 %#llx", (unsigned long long)reg->value);
-    return 0;
+    if (kvm_ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) == 0 ||
+        (errno == EINVAL && reg->value == XCR0_WITHOUT_XSAVE))
+        return 0;
+    return fail_os(err, "XCR0 %#llx", (unsigned long long)reg->value);
 }
 
 /* KVM's numbers of enum hv_power. */

@@ -252,7 +252,7 @@ int kvm_regs_get(struct hv_vcpu *vcpu, struct hv_reg *regs, unsigned count,
 
     for (unsigned i = 0; i < count && !rc; i++)
         rc = get_one(&walk, &regs[i], err);
-    return rc ? wrap(err, rc, "vcpu %u", vcpu->id) : 0;
+    return rc;
 }
 
 int kvm_regs_set(struct hv_vcpu *vcpu, const struct hv_reg *regs,
@@ -265,5 +265,5 @@ int kvm_regs_set(struct hv_vcpu *vcpu, const struct hv_reg *regs,
         rc = set_one(&walk, &regs[i], err);
     if (!rc)
         rc = leave_block(&walk, err);
-    return rc ? wrap(err, rc, "vcpu %u", vcpu->id) : 0;
+    return rc;
 }

@@ -41,6 +41,7 @@ static struct {
     bool on;
     int budget; /* operations until the machine dies, -1: never */
     int fail_sync;
+    bool no_holes; /* a file system that cannot punch */
     unsigned count;
     struct event event[EVENTS_MAX];
 } tape;
@@ -102,6 +103,8 @@ int __wrap_disk_file_sync(int fd, struct sm_error *err)
 int __wrap_disk_file_zero(int fd, uint64_t at, uint64_t bytes, bool punch,
                           struct sm_error *err)
 {
+    if (tape.no_holes)
+        return fail(err, SM_ENOTSUP, "no holes");
     if (tape.on && !record('z', at, bytes))
         return fail(err, SM_EIO, "dead");
     return __real_disk_file_zero(fd, at, bytes, punch, err);
@@ -145,13 +148,17 @@ static struct block *new_base(void)
     return &spy->block;
 }
 
-static struct block *create(uint64_t bytes)
+static struct block *create_in(int fd, uint64_t bytes)
 {
     struct block *block = NULL;
 
-    assert_int_equal(
-        overlay_create(new_file(), new_base(), bytes, &block, NULL), 0);
+    assert_int_equal(overlay_create(fd, new_base(), bytes, &block, NULL), 0);
     return block;
+}
+
+static struct block *create(uint64_t bytes)
+{
+    return create_in(new_file(), bytes);
 }
 
 static int set_up(void **state)
@@ -160,6 +167,7 @@ static int set_up(void **state)
     rewind_tape();
     tape.on = false;
     tape.fail_sync = 0;
+    tape.no_holes = false;
     return 0;
 }
 
@@ -293,6 +301,24 @@ static void test_overlay_discard_reads_zero_whatever_the_base_has(void **state)
     block_free(block);
 }
 
+static void test_overlay_zeroes_without_holes(void **state)
+{
+    struct block *block = create(DISK);
+
+    (void)state;
+    tape.no_holes = true;
+    assert_int_equal(
+        block_write_zeroes(block, 100, 20 * CLUSTER + 7, true, NULL), 0);
+    assert_int_equal(stamp_at(block, 0), 1000);
+    for (uint32_t s = 1; s <= 160; s++)
+        assert_int_equal(stamp_at(block, s), 0);
+    assert_int_equal(stamp_at(block, 161), 1161);
+    /* A discard may do nothing, and then nothing changes. */
+    assert_int_equal(block_discard(block, 30 * CLUSTER, CLUSTER, NULL), 0);
+    assert_int_equal(stamp_at(block, 240), 1240);
+    block_free(block);
+}
+
 static void test_overlay_refuses_what_lies_outside(void **state)
 {
     struct block *block = create(DISK);
@@ -341,23 +367,10 @@ static struct block *reopen(int fd, struct block *base, int *rc)
     return block;
 }
 
-/* A second descriptor of the overlay's file, before it is closed. */
-static int keep_file(struct block *block)
-{
-    /* The layout is the test's business only here: fd follows base. */
-    struct {
-        struct block block;
-        struct block *base;
-        int fd;
-    } const *overlay = (const void *)block;
-
-    return dup(overlay->fd);
-}
-
 static void test_overlay_comes_back_after_a_flush(void **state)
 {
-    struct block *block = create(DISK);
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     int rc;
 
     (void)state;
@@ -375,8 +388,8 @@ static void test_overlay_comes_back_after_a_flush(void **state)
 
 static void test_overlay_open_refuses_another_base(void **state)
 {
-    struct block *block = create(DISK);
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     struct block *other = new_base();
     int rc;
 
@@ -401,9 +414,9 @@ static void test_overlay_open_refuses_another_base(void **state)
  * overlay's own identity, which nothing can check. */
 static void test_overlay_open_refuses_a_damaged_header(void **state)
 {
-    struct block *block = create(DISK);
     struct block *base = new_base();
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     uint8_t header[CLUSTER];
 
     (void)state;
@@ -429,9 +442,9 @@ static void test_overlay_open_refuses_a_damaged_header(void **state)
 
 static void test_overlay_open_refuses_a_file_cut_off(void **state)
 {
-    struct block *block = create(DISK);
     struct block *base = new_base();
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     int rc;
 
     (void)state;
@@ -468,8 +481,8 @@ static void test_overlay_create_refuses_what_is_there_already(void **state)
 
 static void test_overlay_frozen_never_changes_again(void **state)
 {
-    struct block *block = create(DISK);
-    int fd = keep_file(block);
+    int fd = new_file();
+    struct block *block = create_in(dup(fd), DISK);
     int rc;
 
     (void)state;
@@ -516,8 +529,8 @@ static void test_overlay_layers_stack_up_to_the_limit(void **state)
 /* Two children of a frozen parent go their own ways. */
 static void test_overlay_children_do_not_see_each_other(void **state)
 {
-    struct block *parent = create(DISK);
-    int fd = keep_file(parent);
+    int fd = new_file();
+    struct block *parent = create_in(dup(fd), DISK);
     struct block *child[2] = {NULL, NULL};
     int rc;
 
@@ -714,6 +727,7 @@ int main(void)
         CASE(test_overlay_part_of_a_cluster_copies_the_rest_up),
         CASE(test_overlay_is_like_plain_memory),
         CASE(test_overlay_discard_reads_zero_whatever_the_base_has),
+        CASE(test_overlay_zeroes_without_holes),
         CASE(test_overlay_refuses_what_lies_outside),
         CASE(test_overlay_of_4_tib_costs_nothing),
         CASE(test_overlay_comes_back_after_a_flush),

@@ -16,6 +16,8 @@ static int note(struct block *block, char what, uint64_t at, uint64_t bytes,
 
     spy->call[spy->calls++ % SPY_CALLS_MAX] =
         (struct spy_call){what, at, bytes};
+    if (spy->during)
+        spy->during(spy->context);
     return spy->fail_with ? fail(err, spy->fail_with, "spy") : 0;
 }
 

@@ -18,7 +18,9 @@ struct spy_block {
     int fail_with; /* 0, or what every call returns */
     unsigned calls;
     struct spy_call call[SPY_CALLS_MAX];
-    bool *freed; /* set when it is freed, may be NULL */
+    bool *freed;                   /* set when it is freed, may be NULL */
+    void (*during)(void *context); /* called within each call, may be NULL */
+    void *context;
     uint8_t data[SPY_BYTES];
 };
 

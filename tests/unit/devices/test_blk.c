@@ -6,6 +6,8 @@
 #include "base/bytes.h"
 #include "devices/virtio/blk.h"
 
+#include <pthread.h>
+
 enum {
     IN = 0,
     OUT = 1,
@@ -349,6 +351,78 @@ static void test_blk_record_then_another_disk(void **state)
     buf_done(&record);
 }
 
+/* ---- slow disks ---- */
+
+/* A disk that does not answer until it may. */
+struct slow {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool reached;
+    bool may_go_on;
+    struct bench *bench;
+};
+
+static void wait_in_disk(void *context)
+{
+    struct slow *slow = context;
+
+    pthread_mutex_lock(&slow->lock);
+    slow->reached = true;
+    pthread_cond_broadcast(&slow->changed);
+    while (!slow->may_go_on)
+        pthread_cond_wait(&slow->changed, &slow->lock);
+    pthread_mutex_unlock(&slow->lock);
+}
+
+static void *serve_queue(void *context)
+{
+    struct slow *slow = context;
+
+    virtio_device_notify(slow->bench->driver.virtio, 0);
+    return NULL;
+}
+
+/* While the disk works, a vcpu kicks and acknowledges interrupts: this test
+ * hangs if either waits for the device's lock. */
+static void test_blk_vcpu_does_not_wait_for_the_disk(void **state)
+{
+    struct bench *bench = *state;
+    struct driver *driver = &bench->driver;
+    struct slow slow = {.bench = bench};
+    struct driver_buffer buffer[] = {
+        {.at = driver_alloc(driver, 16), .bytes = 16},
+        {.at = bench->data, .bytes = 513, .write = true},
+    };
+    pthread_t loop;
+
+    pthread_mutex_init(&slow.lock, NULL);
+    pthread_cond_init(&slow.changed, NULL);
+    bench->spy->during = wait_in_disk;
+    bench->spy->context = &slow;
+    driver_offer(driver, 0, driver_chain(driver, 0, buffer, 2));
+    assert_int_equal(pthread_create(&loop, NULL, serve_queue, &slow), 0);
+    pthread_mutex_lock(&slow.lock);
+    while (!slow.reached)
+        pthread_cond_wait(&slow.changed, &slow.lock);
+    pthread_mutex_unlock(&slow.lock);
+
+    driver->kicked = 0;
+    driver_kick(driver, 0);
+    assert_int_equal(driver->kicked, 1);
+    assert_int_equal(driver_read(driver, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+    driver_write(driver, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
+
+    pthread_mutex_lock(&slow.lock);
+    slow.may_go_on = true;
+    pthread_cond_broadcast(&slow.changed);
+    pthread_mutex_unlock(&slow.lock);
+    assert_int_equal(pthread_join(loop, NULL), 0);
+    assert_int_equal(driver_read(driver, VIRTIO_MMIO_INTERRUPT_STATUS),
+                     VIRTIO_INTERRUPT_USED);
+    pthread_cond_destroy(&slow.changed);
+    pthread_mutex_destroy(&slow.lock);
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -367,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_blk_enforces_read_only),
         cmocka_unit_test(test_blk_disk_comes_while_running),
         CASE(test_blk_record_then_another_disk),
+        CASE(test_blk_vcpu_does_not_wait_for_the_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

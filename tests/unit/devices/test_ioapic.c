@@ -188,6 +188,23 @@ static void test_ioapic_ext_int_is_masked(void **state)
     free_chip(chip);
 }
 
+static void test_ioapic_reset_masks_all_and_says_so(void **state)
+{
+    struct chip *chip = new_chip();
+
+    (void)state;
+    set_entry(chip, 4, 0x77, 2);
+    set_entry(chip, 5, 0x78 | MASKED, 2);
+    pulse(chip, 5);
+    chip->changes = 0;
+    device_reset(chip->device);
+    assert_int_equal(chip->changes, IOAPIC_PINS);
+    assert_true(chip->route[4].masked);
+    set_entry(chip, 5, 0x78, 2);
+    assert_int_equal(chip->sent, 0);
+    free_chip(chip);
+}
+
 static void test_ioapic_record_comes_back_with_its_routes(void **state)
 {
     struct chip *chip = new_chip();
@@ -219,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_ioapic_level_waits_for_the_end),
         cmocka_unit_test(test_ioapic_guest_cannot_write_remote_irr),
         cmocka_unit_test(test_ioapic_ext_int_is_masked),
+        cmocka_unit_test(test_ioapic_reset_masks_all_and_says_so),
         cmocka_unit_test(test_ioapic_record_comes_back_with_its_routes),
     };
 
