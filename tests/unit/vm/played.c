@@ -145,7 +145,9 @@ void played_expect_end(struct played *played, enum vm_end_kind kind)
 
     for (unsigned i = 0; i < TURNS && !played->ends; i++)
         loop_turn(played->loop, TURN_MS);
-    loop_turn(played->loop, 0);
+    /* Another wake, whoever it is for, is no second end. */
+    loop_wake(played->loop);
+    loop_turn(played->loop, TURN_MS);
     assert_int_equal(played->ends, 1);
     assert_int_equal(played->end.kind, kind);
     assert_true(pthread_equal(played->ended_on, pthread_self()));

@@ -234,6 +234,23 @@ static void test_run_machine_ends_once_for_its_reason(void **state)
     }
 }
 
+static void test_run_first_of_two_ends_counts(void **state)
+{
+    struct played played;
+
+    (void)state;
+    played_init(&played, 2, NULL);
+    played_add(&played, 0,
+               FAKE_PIO_WRITE(POWER_PORT + POWER_RESET, 1, POWER_RESET_VALUE));
+    played_start(&played);
+    played_wait(&played, 0, 1);
+    played_add(&played, 1, FAKE_PIO_WRITE(PVPANIC_PORT, 1, PVPANIC_PANICKED));
+    played_wait(&played, 1, 1);
+    /* Both came before the loop looked. */
+    played_expect_end(&played, VM_END_REBOOT);
+    played_done(&played);
+}
+
 static void test_run_hypervisor_error_tells_the_instruction(void **state)
 {
     struct fake_step step = FAKE_EXIT(HV_EXIT_ERROR);
@@ -377,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_run_serves_every_vcpu),
         cmocka_unit_test(test_run_end_of_interrupt_reaches_the_ioapic),
         cmocka_unit_test(test_run_machine_ends_once_for_its_reason),
+        cmocka_unit_test(test_run_first_of_two_ends_counts),
         cmocka_unit_test(test_run_hypervisor_error_tells_the_instruction),
         cmocka_unit_test(test_run_exception_is_told_by_its_numbers),
         cmocka_unit_test(test_run_failure_of_the_host_names_the_vcpu),
