@@ -23,7 +23,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { NAME_SIZE = 32 };
+enum { NAME_SIZE = 32, NAME_TRIES = 1000 };
 
 /* A group whose program has ended, but not all that it started. */
 struct leftover {
@@ -83,14 +83,20 @@ static void name_group(char name[NAME_SIZE], uint64_t number)
 void cgroup_make(struct cgroups *cgroups, struct cgroup *ret)
 {
     char name[NAME_SIZE];
+    unsigned tries = 0;
+    int failed;
 
     *ret = (struct cgroup){.fd = -1};
     if (!cgroups)
         return;
-    ret->number = ++cgroups->last_number;
-    name_group(name, ret->number);
-    /* A group of that name is a former agent's: that happens in tests. */
-    if (mkdirat(cgroups->root, name, 0755) && errno != EEXIST)
+    /* A program of the machine may have made a group of that name. Never
+     * share one: to kill a tree is to kill the whole group. */
+    do {
+        ret->number = ++cgroups->last_number;
+        name_group(name, ret->number);
+        failed = mkdirat(cgroups->root, name, 0755);
+    } while (failed && errno == EEXIST && tries++ < NAME_TRIES);
+    if (failed)
         return;
     ret->fd = openat(cgroups->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,15 +36,21 @@ static int fake_setup(void *context, const struct agent_setup *setup,
     return 0;
 }
 
-/* The agent's children only: this is not a machine of its own. */
+/* The agent's children only, orphans that came to it included: this is not a
+ * machine of its own. */
 static void fake_signal_all(void *context, int signal)
 {
-    struct guest **guest = context;
+    char path[64];
+    FILE *children;
+    long pid;
 
-    for (unsigned i = 0; i < PID_BUCKETS; i++)
-        for (struct job *job = (*guest)->jobs_by_pid[i]; job;
-             job = job->next_of_pid)
-            kill(-job->pid, signal);
+    (void)context;
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    children = fopen(path, "re");
+    while (children && fscanf(children, "%ld", &pid) == 1)
+        kill((pid_t)pid, signal);
+    if (children)
+        fclose(children);
 }
 
 static void fake_end(void *context, enum agent_end end)
@@ -95,10 +103,9 @@ static int listen_at(const char *path)
 /* Everything about the child until its exit. */
 static int serve(int fd, int listener, const char *etc, const char *cgroups)
 {
-    struct guest *guest = NULL;
+    struct guest *guest;
     const struct guest_config config = {
         .ops = &fake_ops,
-        .context = &guest,
         .etc = etc,
         .cgroup_root = cgroups,
     };
@@ -210,22 +217,69 @@ static void make_folder(struct stand *stand)
                "root:x:0:\nworker:x:4343:\nextra:x:4444:a,worker,b\n");
 }
 
-static const char *cgroup_root(void)
+/* A root of its own below this machine's: tests may run side by side. */
+static void make_cgroups(struct stand *stand)
 {
-    return access(CGROUP_ROOT "/cgroup.procs", W_OK) == 0 ? CGROUP_ROOT
-                                                          : CGROUP_ROOT_2;
+    const char *root = access(CGROUP_ROOT "/cgroup.procs", W_OK) == 0
+                           ? CGROUP_ROOT
+                           : CGROUP_ROOT_2;
+
+    snprintf(stand->cgroups, sizeof stand->cgroups, "%s/agent-stand-%d", root,
+             getpid());
+    if (mkdir(stand->cgroups, 0755)) {
+        stand->cgroups[0] = '\0';
+        skip();
+    }
+}
+
+static int open_cgroup_file(const struct stand *stand, const char *name,
+                            int flags)
+{
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/%s", stand->cgroups, name);
+    fd = open(path, flags | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Kill what is in the groups and take them away. */
+static void remove_cgroups(struct stand *stand)
+{
+    struct pollfd events = {.events = POLLPRI};
+    char text[128] = "";
+    char path[128];
+    glob_t found;
+    int kill_file;
+
+    if (!stand->cgroups[0])
+        return;
+    kill_file = open_cgroup_file(stand, "cgroup.kill", O_WRONLY);
+    assert_int_equal(write(kill_file, "1", 1), 1);
+    close(kill_file);
+    events.fd = open_cgroup_file(stand, "cgroup.events", O_RDONLY);
+    while (pread(events.fd, text, sizeof text - 1, 0) > 0 &&
+           !strstr(text, "populated 0"))
+        poll(&events, 1, -1);
+    close(events.fd);
+    snprintf(path, sizeof path, "%s/exec-*", stand->cgroups);
+    if (glob(path, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            assert_int_equal(rmdir(found.gl_pathv[i]), 0);
+    globfree(&found);
+    assert_int_equal(rmdir(stand->cgroups), 0);
 }
 
 void stand_start(struct stand *stand, unsigned flags)
 {
-    const char *cgroups = flags & STAND_CGROUPS ? cgroup_root() : NULL;
     int ends[2];
     int listener;
 
     alarm(TEST_SECONDS);
     *stand = (struct stand){.raw = -1, .listener = -1};
-    if (cgroups && access(cgroups, W_OK))
-        skip();
+    if (flags & STAND_CGROUPS)
+        make_cgroups(stand);
     make_folder(stand);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends),
                      0);
@@ -237,10 +291,15 @@ void stand_start(struct stand *stand, unsigned flags)
         alarm(TEST_SECONDS);
         /* What this process inherited without the flag is not the agent's. */
         close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+        /* Process 1 begins with defaults; a test in a shell's background does
+         * not. */
+        signal(SIGINT, SIG_DFL);
+        signal(SIGQUIT, SIG_DFL);
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         close(ends[0]);
         close(stand->listener);
-        exit(serve(ends[1], listener, stand->folder, cgroups));
+        exit(serve(ends[1], listener, stand->folder,
+                   stand->cgroups[0] ? stand->cgroups : NULL));
     }
     close(ends[1]);
     close(listener);
@@ -301,6 +360,7 @@ void stand_stop(struct stand *stand)
     close(stand->listener);
     loop_free(stand->loop);
     remove_folder(stand->folder);
+    remove_cgroups(stand);
     alarm(0);
 }
 

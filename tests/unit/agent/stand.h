@@ -22,10 +22,11 @@ struct stand {
     struct loop *loop;
     struct session *session;
     pid_t guest;
-    char folder[64]; /* for the test's files; removed by stand_stop() */
-    char socket[96]; /* path where the agent listens                  */
-    int raw;         /* host end, if STAND_RAW                        */
-    int listener;    /* where the agent calls after a reset           */
+    char folder[64];  /* for the test's files; removed by stand_stop() */
+    char socket[96];  /* path where the agent listens                  */
+    char cgroups[96]; /* their root, with STAND_CGROUPS */
+    int raw;          /* host end, if STAND_RAW                        */
+    int listener;     /* where the agent calls after a reset           */
     bool hello;
     bool ready;
     bool closed;
