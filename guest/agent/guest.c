@@ -35,6 +35,17 @@ int guest_watch(struct guest *guest, int fd, uint32_t events,
     return epoll_ctl(guest->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* close() alone does not end a watch: a child between fork and exec has the
+ * same open file, as the two descriptors of a terminal have. */
+void guest_close(struct guest *guest, int *fd)
+{
+    if (*fd < 0)
+        return;
+    epoll_ctl(guest->epoll, EPOLL_CTL_DEL, *fd, NULL);
+    close(*fd);
+    *fd = -1;
+}
+
 void ring_put(struct ring *ring, struct task *task)
 {
     if (task->on == ring)

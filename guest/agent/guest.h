@@ -127,9 +127,11 @@ int guest_listen(struct guest *guest, int fd, struct sm_error *err);
 /* Ask the host for a session through ops->connect(). */
 void guest_connect(struct guest *guest);
 
-/* Watch (fd) edge-triggered for EPOLL* (events). Closing (fd) ends it. */
+/* Watch (fd) edge-triggered for EPOLL* (events), until guest_close(). */
 int guest_watch(struct guest *guest, int fd, uint32_t events,
                 struct source *source);
+/* Close *fd, if it is one, watched or not; it becomes -1. */
+void guest_close(struct guest *guest, int *fd);
 /* Put (task) at the end of (ring), off any other; where it is already, it
  * keeps its place. */
 void ring_put(struct ring *ring, struct task *task);

@@ -17,9 +17,7 @@ static const uint8_t end_of_file = 4;
 
 void inlet_close(struct inlet *inlet)
 {
-    if (inlet->fd >= 0)
-        close(inlet->fd);
-    inlet->fd = -1;
+    guest_close(inlet->job->guest, &inlet->fd);
     queue_done(&inlet->wait);
 }
 

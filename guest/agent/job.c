@@ -67,13 +67,6 @@ static void leave_pids(struct job *job)
     job->pid = 0;
 }
 
-static void close_at(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 static void job_bury(struct grave *grave)
 {
     free(CONTAINER(grave, struct job, grave));
@@ -86,8 +79,8 @@ void job_free(struct job *job)
     inlet_close(&job->in);
     outlet_close(&job->out);
     outlet_close(&job->err);
-    close_at(&job->error_pipe);
-    close_at(&job->timer);
+    guest_close(job->guest, &job->error_pipe);
+    guest_close(job->guest, &job->timer);
     if (job->cgroup.fd >= 0)
         cgroup_drop(job->guest->cgroups, &job->cgroup);
     guest_bury(job->guest, &job->grave);
@@ -141,7 +134,7 @@ static void read_error_pipe(struct job *job)
 
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    close_at(&job->error_pipe);
+    guest_close(job->guest, &job->error_pipe);
     if (count == sizeof failure)
         job_failed(job, &failure);
     else
@@ -181,7 +174,7 @@ void job_ended(struct job *job, int status, const struct rusage *usage)
     job->exit.system_ns = timeval_ns(&usage->ru_stime);
     job->exit.wall_ns = guest_monotonic_ns() - job->started_ns;
     job->exit.max_rss_bytes = (uint64_t)usage->ru_maxrss * KIB;
-    close_at(&job->timer);
+    guest_close(job->guest, &job->timer);
     inlet_close(&job->in);
     outlet_last_call(&job->out);
     outlet_last_call(&job->err);
@@ -214,7 +207,7 @@ static void timed_out(struct source *source, uint32_t events)
     (void)events;
     if (job->timer < 0)
         return;
-    close_at(&job->timer);
+    guest_close(job->guest, &job->timer);
     job->exit.flags |= AGENT_EXIT_TIMEOUT;
     signal_job(job, SIGKILL, AGENT_TREE);
 }
@@ -282,6 +275,13 @@ static int open_streams(struct job *job, const struct agent_exec *exec,
         open_pipe(0, &job->err.fd, &child->stdio[AGENT_ERR]))
         return -1;
     return 0;
+}
+
+static void close_at(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 static void close_childs(struct child *child)

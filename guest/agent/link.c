@@ -46,8 +46,7 @@ void link_close(struct link *link)
 
     if (link->fd < 0)
         return;
-    close(link->fd);
-    link->fd = -1;
+    guest_close(guest, &link->fd);
     ring_remove(&link->receive);
     ring_remove(&link->flush);
     link->writable = false;

@@ -32,9 +32,7 @@ static void outlet_event(struct source *source, uint32_t events)
 
 void outlet_close(struct outlet *outlet)
 {
-    if (outlet->fd >= 0)
-        close(outlet->fd);
-    outlet->fd = -1;
+    guest_close(outlet->job->guest, &outlet->fd);
     ring_remove(&outlet->task);
 }
 
