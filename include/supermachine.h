@@ -137,6 +137,11 @@ struct sm_host_config {
     /* Folder with supermachine-vmm, supermachine-image, vmlinux and
      * initramfs.cpio. NULL: the one of the installation. */
     const char *runtime_dir;
+    /* "NAME=value" strings, NULL at the end. What registries need of it goes
+     * to image work, and nothing else does: HOME and DOCKER_CONFIG (where
+     * Docker's credentials are), SSL_CERT_FILE, and the usual variables that
+     * name proxies. NULL: none of these. */
+    const char *const *environment;
 };
 
 /* Set every field to its default. Threads: any. Since 0.1 */
@@ -147,6 +152,7 @@ SM_API void sm_host_config_init(struct sm_host_config *config);
  *   home         SUPERMACHINE_HOME, else XDG_DATA_HOME/supermachine, else
  *                HOME/.local/share/supermachine
  *   runtime_dir  SUPERMACHINE_RUNTIME_DIR
+ *   environment  the process's own
  * The only call that reads the environment. (storage), of (capacity) bytes,
  * receives the paths and must live until sm_host_new().
  *
@@ -215,19 +221,60 @@ struct sm_progress {
  * Make the root file system of (reference) ready: find the image, verify and
  * unpack it if that was not done before.
  *
- * reference    "oci:DIR[:TAG]", an OCI image layout (image-spec 1.1).
+ * reference    "oci:DIR[:TAG]"              an OCI image layout (image-spec
+ *                                           1.1)
+ *              "oci-archive:FILE[:TAG]"     the same in a tar
+ *              "docker-archive:FILE[:TAG]"  what `docker save` writes
+ *              "dir:DIR"                    a root file system in a folder
+ *              "-"                          descriptor 0, read to its end: a
+ *                                           tar that is either archive, or a
+ *                                           root file system
+ *              "NAME[:TAG][@DIGEST]"        an image of a registry, as
+ *                                           Docker names it; pulled unless it
+ *                                           was before
+ *              Tars may be compressed with gzip, zstd, xz or bzip2.
  * progress     called while there is work to do; may be NULL.
- * Returns      0 and *ret, or SM_ENOENT (no such layout or tag), SM_EIMAGE,
- *              SM_EDIGEST, SM_ENOTSUP (media type, platform), SM_ENOSPC,
- *              SM_EACCES, SM_ELIMIT, SM_ENOMEM, SM_EIO.
- *              Nothing half-made is left behind.
- * Blocks.      Since 0.1
+ * Returns      0 and *ret, or SM_ENOENT (no such image, file or tag),
+ * SM_EIMAGE, SM_EDIGEST, SM_ENOTSUP (media type, platform), SM_ENOSPC, SM_EBUSY
+ * (a file of DIR changed while it was read), SM_ETIMEOUT and SM_EPROTO (the
+ * registry), SM_EINVAL, SM_EACCES, SM_ELIMIT, SM_ENOMEM, SM_EIO. Nothing
+ * half-made is left behind. Blocks.      Since 0.1
  */
 SM_API int sm_image_open(struct sm_host *host, const char *reference,
                          void (*progress)(void *context,
                                           const struct sm_progress *progress),
                          void *context, struct sm_image **ret,
                          struct sm_error *err);
+
+struct sm_image_config {
+    size_t size;
+    /* "OS/ARCHITECTURE[/VARIANT]" of an image for several. NULL: Linux on this
+     * host's processor. */
+    const char *platform;
+    /* Not 0: ask the registry what the name stands for, even if it was pulled
+     * before. */
+    int refresh;
+    /* Registries, "host:port", that may show any certificate or speak plain
+     * HTTP, NULL at the end. Those on this host may always. NULL: none. */
+    const char *const *insecure;
+    /* Called while there is work to do, on the caller's thread. NULL: no. */
+    void (*progress)(void *context, const struct sm_progress *progress);
+    void *context;
+};
+
+/* Set every field to its default. Threads: any. Since 0.1 */
+SM_API void sm_image_config_init(struct sm_image_config *config);
+
+/*
+ * sm_image_open() with a config, which may be NULL. A pull that fails, or is
+ * killed, keeps what it has verified and what it has of unfinished blobs: the
+ * next one goes on there.
+ *
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_image_prepare(struct sm_host *host, const char *reference,
+                            const struct sm_image_config *config,
+                            struct sm_image **ret, struct sm_error *err);
 SM_API void sm_image_free(struct sm_image *image);
 
 /* "sha256:..." of the image's manifest. Since 0.1 */

@@ -1,16 +1,27 @@
 /* host.c: where images are kept and which programs are used. */
 #include "api/inside.h"
 
+#include "base/bytes.h"
 #include "base/own.h"
 #include "platform/file.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+/* (strings) ends with NULL; it may be NULL. */
+static void strings_free(char **strings)
+{
+    for (size_t i = 0; strings && strings[i]; i++)
+        free(strings[i]);
+    free(strings);
+}
 
 struct machine_paths host_paths(const struct sm_host *host)
 {
     return (struct machine_paths){.home = host->home,
-                                  .runtime_dir = host->runtime_dir};
+                                  .runtime_dir = host->runtime_dir,
+                                  .image_env = host->image_env};
 }
 
 /* (value)/(rest) into what is left of (storage). */
@@ -65,7 +76,46 @@ int sm_host_config_from_environment(struct sm_host_config *config,
         rc = find_home(config, &storage, &capacity, err);
     if (!rc && !config->runtime_dir && runtime)
         rc = store(&config->runtime_dir, &storage, &capacity, runtime, "", err);
+    if (!rc && !config->environment)
+        config->environment = (const char *const *)environ;
     return rc;
+}
+
+/* What image work may see: where credentials and certificates are, and how
+ * to get out. curl reads http_proxy in lower case only, for good reasons. */
+static bool is_for_images(const char *variable)
+{
+    static const char *const names[] = {
+        "HOME=",        "DOCKER_CONFIG=", "SSL_CERT_FILE=", "http_proxy=",
+        "https_proxy=", "HTTPS_PROXY=",   "all_proxy=",     "ALL_PROXY=",
+        "no_proxy=",    "NO_PROXY="};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* A copy of those of (given), which may be NULL; NULL if memory is out. */
+static char **copy_environment(const char *const *given)
+{
+    size_t count = 0;
+    size_t kept = 0;
+    char **copy;
+
+    while (given && given[count])
+        count++;
+    copy = calloc(count + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++) {
+        if (!is_for_images(given[i]))
+            continue;
+        copy[kept] = strdup(given[i]);
+        if (!copy[kept++]) {
+            strings_free(copy);
+            return NULL;
+        }
+    }
+    return copy;
 }
 
 /* An absolute copy, so that a later chdir() changes nothing. */
@@ -106,7 +156,8 @@ int sm_host_new(const struct sm_host_config *given, struct sm_host **ret,
     host->home = absolute(config.home);
     host->runtime_dir =
         absolute(config.runtime_dir ? config.runtime_dir : SM_RUNTIME_DIR);
-    if (!host->home || !host->runtime_dir)
+    host->image_env = copy_environment(config.environment);
+    if (!host->home || !host->runtime_dir || !host->image_env)
         rc = fail(err, SM_ENOMEM, "host: out of memory");
     else if (access(host->runtime_dir, X_OK) != 0)
         rc = fail_os(err, "runtime folder %s", host->runtime_dir);
@@ -124,5 +175,6 @@ void sm_host_free(struct sm_host *host)
         return;
     free(host->home);
     free(host->runtime_dir);
+    strings_free(host->image_env);
     free(host);
 }

@@ -3,25 +3,57 @@
 
 #include <stdlib.h>
 
-int sm_image_open(struct sm_host *host, const char *reference,
-                  void (*progress)(void *context,
-                                   const struct sm_progress *progress),
-                  void *context, struct sm_image **ret, struct sm_error *err)
+void sm_image_config_init(struct sm_image_config *config)
+{
+    *config = (struct sm_image_config){.size = sizeof *config};
+}
+
+int sm_image_prepare(struct sm_host *host, const char *reference,
+                     const struct sm_image_config *given, struct sm_image **ret,
+                     struct sm_error *err)
 {
     struct machine_paths paths = host_paths(host);
-    struct sm_image *image = calloc(1, sizeof *image);
-    int rc;
+    struct sm_image_config config;
+    struct imaging_request request;
+    struct sm_image *image;
+    int rc = 0;
 
+    sm_image_config_init(&config);
+    if (given)
+        rc = config_copy(&config, sizeof config, given, "sm_image_config", err);
+    if (rc)
+        return rc;
+    image = calloc(1, sizeof *image);
     if (!image)
         return fail(err, SM_ENOMEM, "image %s: out of memory", reference);
-    rc = imaging_prepare(&paths, reference, progress, context, &image->result,
-                         err);
+    request = (struct imaging_request){
+        .reference = reference,
+        .platform = config.platform,
+        .refresh = config.refresh != 0,
+        .insecure = config.insecure,
+        .progress = config.progress,
+        .context = config.context,
+    };
+    rc = imaging_prepare(&paths, &request, &image->result, err);
     if (rc) {
         free(image);
         return rc;
     }
     *ret = image;
     return 0;
+}
+
+int sm_image_open(struct sm_host *host, const char *reference,
+                  void (*progress)(void *context,
+                                   const struct sm_progress *progress),
+                  void *context, struct sm_image **ret, struct sm_error *err)
+{
+    struct sm_image_config config;
+
+    sm_image_config_init(&config);
+    config.progress = progress;
+    config.context = context;
+    return sm_image_prepare(host, reference, &config, ret, err);
 }
 
 void sm_image_free(struct sm_image *image)

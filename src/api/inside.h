@@ -9,6 +9,7 @@
 struct sm_host {
     char *home;
     char *runtime_dir;
+    char **image_env; /* NULL at the end */
 };
 
 struct sm_image {

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <supermachine.h>
 
-static const struct verb *const verbs[] = {&verb_run, &verb_doctor,
+static const struct verb *const verbs[] = {&verb_run, &verb_pull, &verb_doctor,
                                            &verb_version};
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };

@@ -1,6 +1,7 @@
 /* run.c: `supermachine run`: image -> machine -> command -> its exit status.
  */
 #include "host.h"
+#include "image.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct run_options {
@@ -20,6 +22,8 @@ struct run_options {
     const char *hostname;
     const char *kernel;
     const char *kernel_args;
+    struct image_options image;
+    const char *pull;
     bool cost;
     bool console;
 };
@@ -45,6 +49,9 @@ static const struct option run_option_table[] = {
      "another guest kernel: ELF vmlinux or bzImage"},
     {"kernel-args", 0, OPTION_STRING, FIELD(kernel_args), "WORDS",
      "words added to the kernel's command line"},
+    IMAGE_OPTION_ROWS(run_options, image),
+    {"pull", 0, OPTION_STRING, FIELD(pull), "WHEN",
+     "ask the registry: missing (the default) or always"},
     {"cost", 0, OPTION_FLAG, FIELD(cost), NULL,
      "print what the start cost, as JSON, on standard error"},
     {"console", 0, OPTION_FLAG, FIELD(console), NULL,
@@ -92,29 +99,6 @@ static void block_signals(struct signals *signals)
     sigaddset(&signals->set, SIGUSR2);
     sigaddset(&signals->set, SIGNAL_LEAVE);
     pthread_sigmask(SIG_BLOCK, &signals->set, NULL);
-}
-
-static void show_progress(void *context, const struct sm_progress *progress)
-{
-    (void)context;
-    if (progress->total)
-        fprintf(stderr, "\r\033[K%s: %llu of %llu MiB", progress->what,
-                (unsigned long long)(progress->done >> 20),
-                (unsigned long long)(progress->total >> 20));
-    else
-        fprintf(stderr, "\r\033[K%s", progress->what);
-}
-
-static int open_image(struct sm_host *host, const char *reference,
-                      struct sm_image **ret, struct sm_error *err)
-{
-    bool terminal = isatty(STDERR_FILENO);
-    int rc = sm_image_open(host, reference, terminal ? show_progress : NULL,
-                           NULL, ret, err);
-
-    if (terminal)
-        fprintf(stderr, "\r\033[K");
-    return rc;
 }
 
 /* The extras on standard error that --cost and --console ask for. */
@@ -228,7 +212,7 @@ static int run_image(struct run_options *options, char **rest)
     command.user = options->user;
     command.stdin_fd = STDIN_FILENO;
     if (!rc)
-        rc = open_image(host, rest[0], &image, &err);
+        rc = cli_image_open(host, rest[0], &options->image, &image, &err);
     if (!rc)
         rc = sm_machine_new(host, image, &config, &machine, &err);
     if (!rc)
@@ -238,6 +222,15 @@ static int run_image(struct run_options *options, char **rest)
     sm_image_free(image);
     sm_host_free(host);
     return rc;
+}
+
+/* False: a word that is none. */
+static bool choose_pull(struct run_options *options)
+{
+    options->image.refresh =
+        options->pull && strcmp(options->pull, "always") == 0;
+    return !options->pull || options->image.refresh ||
+           strcmp(options->pull, "missing") == 0;
 }
 
 /* Options and arguments that were understood. */
@@ -251,6 +244,8 @@ static int run_with(struct run_options *options, char **rest)
         complain("run: --memory 0: at least 32m");
     else if (options->cpus == 0)
         complain("run: --cpus 0: at least 1");
+    else if (!choose_pull(options))
+        complain("run: --pull %s: must be missing or always", options->pull);
     else if (complete_env(&options->env))
         status = run_image(options, rest);
     for (size_t i = 0; i < options->env.count; i++)
@@ -276,6 +271,7 @@ static int run_run(int count, char **arguments)
         break;
     }
     option_list_done(&options.env);
+    image_options_done(&options.image);
     return status;
 }
 
@@ -284,7 +280,15 @@ const struct verb verb_run = {
     .usage = "[OPTIONS] IMAGE [COMMAND [ARG...]]",
     .summary = "Run a command of an image in a machine of its own",
     .details =
-        "IMAGE is oci:DIR[:TAG], an OCI image layout.\n"
+        "IMAGE is one of\n"
+        "  NAME[:TAG][@DIGEST]        an image of a registry, as Docker names\n"
+        "                             it; pulled unless it was before\n"
+        "  oci:DIR[:TAG]              an OCI image layout\n"
+        "  oci-archive:FILE[:TAG]     the same in a tar\n"
+        "  docker-archive:FILE[:TAG]  what docker save writes\n"
+        "  dir:DIR                    a root file system in a folder\n"
+        "  -                          a tar on standard input: one of these\n"
+        "                             archives, or a root file system\n\n"
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "
         "not found,\n128 + N when it was ended by signal N.",

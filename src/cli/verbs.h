@@ -5,6 +5,7 @@
 #include "options.h"
 
 extern const struct verb verb_run;
+extern const struct verb verb_pull;
 extern const struct verb verb_doctor;
 extern const struct verb verb_version;
 

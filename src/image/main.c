@@ -1,8 +1,12 @@
 /* main.c: supermachine-image: makes an image ready to run.
  *
  *     supermachine-image prepare --home DIR [--disk-size BYTES]
- *                        [--platform OS/ARCH] [--fd N] REFERENCE
+ *                        [--platform OS/ARCH] [--fd N] [--input N]
+ *                        [--refresh] [--insecure REGISTRY]... REFERENCE
  *
+ * --input says which descriptor the reference "-" reads; it is 0 by default.
+ * Of its environment it reads HOME, DOCKER_CONFIG (where Docker's config.json
+ * is), SSL_CERT_FILE, and curl the names of proxies.
  * With --fd it writes frames (proto/image.h) to that descriptor, else lines of
  * JSON to its output; errors go there, too. Exit status: 0, 1 if the image
  * cannot be made ready, 2 if it was called wrongly.
@@ -15,17 +19,47 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+enum { INSECURE_MAX = 64 };
 
 struct options {
     const char *home;
     const char *platform;
     const char *reference;
     uint64_t disk_bytes;
-    int fd; /* -1: JSON */
+    int fd;    /* -1: JSON */
+    int input; /* what "-" means */
+    bool refresh;
+    const char *insecure[INSECURE_MAX + 1]; /* NULL at the end */
+    unsigned insecure_count;
 };
+
+/* Whoever started this is gone: nobody wants its work, and what it has locked
+ * others may be waiting for. Everything half-made is fit to be left. */
+static void *await_hangup(void *argument)
+{
+    const struct options *options = argument;
+    struct pollfd end = {.fd = options->fd};
+
+    while (poll(&end, 1, -1) < 0 && errno == EINTR)
+        continue;
+    _exit(1);
+}
+
+static void watch_starter(struct options *options)
+{
+    pthread_t thread;
+
+    /* Without it, the end of the work is noticed at the end of the work. */
+    if (pthread_create(&thread, NULL, await_hangup, options) == 0)
+        pthread_detach(thread);
+}
 
 /*
  * Images are other people's: whatever they make a library want, it is refused
@@ -45,7 +79,8 @@ static int usage(const char *why)
     fprintf(stderr,
             "supermachine-image: %s\n"
             "usage: supermachine-image prepare --home DIR [--disk-size BYTES]\n"
-            "       [--platform OS/ARCH] [--fd N] REFERENCE\n",
+            "       [--platform OS/ARCH] [--fd N] [--input N] [--refresh]\n"
+            "       [--insecure REGISTRY]... REFERENCE\n",
             why);
     return 2;
 }
@@ -81,10 +116,19 @@ static int parse_option(int option, const char *value, struct options *options)
             return usage("--disk-size must be a number of bytes");
         return 0;
     case 'f':
+    case 'i':
         if (!parse_number(value, 1 << 20, &number) ||
             fcntl((int)number, F_GETFD) < 0)
-            return usage("--fd must be an open descriptor");
-        options->fd = (int)number;
+            return usage("--fd and --input must be open descriptors");
+        *(option == 'f' ? &options->fd : &options->input) = (int)number;
+        return 0;
+    case 'r':
+        options->refresh = true;
+        return 0;
+    case 'u':
+        if (options->insecure_count == INSECURE_MAX)
+            return usage("too many --insecure");
+        options->insecure[options->insecure_count++] = value;
         return 0;
     default:
         return usage("unknown option");
@@ -98,6 +142,9 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"disk-size", required_argument, NULL, 'd'},
         {"platform", required_argument, NULL, 'p'},
         {"fd", required_argument, NULL, 'f'},
+        {"input", required_argument, NULL, 'i'},
+        {"refresh", no_argument, NULL, 'r'},
+        {"insecure", required_argument, NULL, 'u'},
         {0},
     };
     int option;
@@ -117,11 +164,38 @@ static int parse_options(int argc, char **argv, struct options *options)
     return 0;
 }
 
+/* Docker's config.json; NULL if nobody knows where it is, or memory is out. */
+static char *docker_config(void)
+{
+    const char *folder = getenv("DOCKER_CONFIG");
+    const char *home = getenv("HOME");
+    char *path = NULL;
+
+    if (folder && folder[0])
+        return asprintf(&path, "%s/config.json", folder) < 0 ? NULL : path;
+    if (home && home[0])
+        return asprintf(&path, "%s/.docker/config.json", home) < 0 ? NULL
+                                                                   : path;
+    return NULL;
+}
+
 static int prepare(const struct options *options, struct reporter *reporter,
                    struct image_result *ret, struct sm_error *err)
 {
     AUTO_FREE char *cwd = getcwd(NULL, 0);
     AUTO_FREE char *reference = NULL;
+    AUTO_FREE char *config = docker_config();
+    const char *ca_file = getenv("SSL_CERT_FILE");
+    const struct oci_place place = {
+        .home = options->home,
+        .input_fd = options->input,
+        .refresh = options->refresh,
+        .ca_file = ca_file && ca_file[0] ? ca_file : NULL,
+        .docker_config = config,
+        .insecure = options->insecure,
+        .progress = prepare_progress,
+        .context = reporter,
+    };
     struct image_request request = {
         .platform = options->platform,
         .disk_bytes = options->disk_bytes,
@@ -131,7 +205,7 @@ static int prepare(const struct options *options, struct reporter *reporter,
     if (rc)
         return rc;
     request.reference = reference;
-    return prepare_image(options->home, &request, reporter, ret, err);
+    return prepare_image(&place, &request, reporter, ret, err);
 }
 
 int main(int argc, char **argv)
@@ -140,6 +214,7 @@ int main(int argc, char **argv)
         .platform = "",
         .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB,
         .fd = -1,
+        .input = STDIN_FILENO,
     };
     AUTO(image_result_done) struct image_result result = {0};
     struct reporter reporter;
@@ -157,6 +232,8 @@ int main(int argc, char **argv)
         .fd = options.fd < 0 ? STDOUT_FILENO : options.fd,
         .json = options.fd < 0,
     };
+    if (options.fd >= 0)
+        watch_starter(&options);
     rc = prepare(&options, &reporter, &result, &err);
     told = rc ? report_error(&reporter, &err, &untold)
               : report_result(&reporter, &result, &untold);

@@ -17,6 +17,15 @@ static void on_progress(void *context, const struct rootfs_progress *progress)
     report_progress(context, step, progress->done_bytes, progress->total_bytes);
 }
 
+void prepare_progress(void *context, const struct oci_progress *progress)
+{
+    char step[64];
+
+    snprintf(step, sizeof step, "pull: %zu of %zu layers",
+             progress->layers_done, progress->layers);
+    report_progress(context, step, progress->done_bytes, progress->total_bytes);
+}
+
 /* The parts of the result that come from the image; its config moves. */
 static int describe(struct oci_image *image, struct image_result *ret,
                     struct sm_error *err)
@@ -38,6 +47,7 @@ static int describe(struct oci_image *image, struct image_result *ret,
 }
 
 static int load_image(const struct image_request *request,
+                      const struct oci_place *place,
                       struct oci_source **ret_source,
                       struct oci_image *ret_image, struct sm_error *err)
 {
@@ -48,38 +58,42 @@ static int load_image(const struct image_request *request,
     if (!rc)
         rc = platform_parse(request->platform, &platform, err);
     if (!rc)
-        rc = oci_source_open(&reference, ret_source, err);
+        rc = oci_source_open(&reference, place, ret_source, err);
     if (!rc)
         rc = oci_image_load(*ret_source, reference.tag, &platform, ret_image,
                             err);
+    if (!rc && (*ret_source)->ops->fetch)
+        rc = (*ret_source)->ops->fetch(*ret_source, ret_image, err);
     return rc;
 }
 
-int prepare_image(const char *home, const struct image_request *request,
+int prepare_image(const struct oci_place *place,
+                  const struct image_request *request,
                   struct reporter *reporter, struct image_result *ret,
                   struct sm_error *err)
 {
     struct rootfs_options options = {
-        .home = home,
+        .home = place->home,
         .disk_bytes = request->disk_bytes,
         .progress = on_progress,
         .context = reporter,
     };
     AUTO(oci_source_closep) struct oci_source *source = NULL;
     AUTO(oci_image_done) struct oci_image image = {0};
-    int rc = load_image(request, &source, &image, err);
+    int rc = folder_make(place->home, err);
 
     *ret = (struct image_result){.disk_bytes = request->disk_bytes};
     if (!rc)
-        rc = folder_make(home, err);
+        rc = load_image(request, place, &source, &image, err);
     if (!rc)
         rc = rootfs_prepare(source, &image, &options, &ret->rootfs,
                             &ret->reused, err);
     if (!rc)
         rc = describe(&image, ret, err);
     /* A record that cannot be kept only costs the next start time. */
-    if (!rc)
-        (void)resolved_save(home, request, &source->witnesses, ret, NULL);
+    if (!rc && source->witnesses.count)
+        (void)resolved_save(place->home, request, &source->witnesses, ret,
+                            NULL);
     if (!rc)
         return 0;
     image_result_done(ret);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 struct reading {
     struct frame_reader frames;
@@ -80,73 +81,137 @@ static int read_result(struct reading *reading, int fd, struct sm_error *err)
     }
 }
 
+/* The program's arguments, which point into what they were made of. */
+struct arguments {
+    char **items; /* NULL at the end */
+    size_t count;
+};
+
+static void add_argument(struct arguments *to, const char *word)
+{
+    to->items[to->count++] = (char *)(uintptr_t)word;
+}
+
+/* "--NAME", (value) */
+static void add_option(struct arguments *to, const char *name,
+                       const char *value)
+{
+    add_argument(to, name);
+    add_argument(to, value);
+}
+
+static int make_arguments(const char *home, const struct image_request *image,
+                          const struct imaging_request *request,
+                          const char *disk_bytes, struct arguments *ret)
+{
+    enum { FIXED = 16 };
+    size_t more = 0;
+
+    while (request->insecure && request->insecure[more])
+        more++;
+    *ret = (struct arguments){.items =
+                                  calloc(FIXED + 2 * more, sizeof *ret->items)};
+    if (!ret->items)
+        return SM_ENOMEM;
+    add_argument(ret, "supermachine-image");
+    add_argument(ret, "prepare");
+    add_option(ret, "--home", home);
+    add_option(ret, "--disk-size", disk_bytes);
+    add_option(ret, "--platform", image->platform);
+    add_option(ret, "--fd", "3");
+    /* 0 is /dev/null there. */
+    add_option(ret, "--input", strcmp(image->reference, "-") == 0 ? "4" : "0");
+    if (request->refresh)
+        add_argument(ret, "--refresh");
+    for (size_t i = 0; i < more; i++)
+        add_option(ret, "--insecure", request->insecure[i]);
+    add_option(ret, "--", image->reference);
+    return 0;
+}
+
+/* Start it with one end of a stream, and read what it says on the other. */
+static int talk(const struct process_plan *plan, int *far_end, int near_end,
+                struct reading *reading, struct sm_error *err)
+{
+    struct process process;
+    int rc = process_start_plan(plan, &process, err);
+
+    close(own_take_fd(far_end));
+    if (rc)
+        return rc;
+    rc = read_result(reading, near_end, err);
+    /* It has nothing more to do, whatever became of it. */
+    process_kill(&process);
+    process_wait(&process, NULL);
+    return rc;
+}
+
 static int run_program(const struct machine_paths *paths,
-                       const struct image_request *request,
+                       const struct image_request *image,
+                       const struct imaging_request *request,
                        struct reading *reading, struct sm_error *err)
 {
     AUTO_FREE char *program = NULL;
+    AUTO_FREE char **argv = NULL;
+    struct arguments arguments;
     char disk_bytes[24];
-    char *argv[] = {
-        "supermachine-image",
-        "prepare",
-        "--home",
-        (char *)(uintptr_t)paths->home,
-        "--disk-size",
-        disk_bytes,
-        "--fd",
-        "3",
-        "--",
-        (char *)(uintptr_t)request->reference,
-        NULL,
-    };
-    struct process process;
+    int fds[2] = {-1, STDIN_FILENO};
     int ends[2];
     int rc;
 
     snprintf(disk_bytes, sizeof disk_bytes, "%llu",
-             (unsigned long long)request->disk_bytes);
-    if (asprintf(&program, "%s/supermachine-image", paths->runtime_dir) < 0) {
+             (unsigned long long)image->disk_bytes);
+    rc = make_arguments(paths->home, image, request, disk_bytes, &arguments);
+    argv = arguments.items;
+    if (!rc &&
+        asprintf(&program, "%s/supermachine-image", paths->runtime_dir) < 0) {
         program = NULL;
-        return fail(err, SM_ENOMEM, "image: out of memory");
+        rc = SM_ENOMEM;
     }
+    if (rc)
+        return fail(err, rc, "image: out of memory");
     rc = stream_pair(ends, err);
     if (rc)
         return rc;
-    rc = process_start(program, argv, &ends[1], 1, &process, err);
-    close(ends[1]);
-    if (!rc) {
-        rc = read_result(reading, ends[0], err);
-        /* It has nothing more to do, whatever became of it. */
-        process_kill(&process);
-        process_wait(&process, NULL);
-    }
+    fds[0] = ends[1];
+    rc = talk(
+        &(struct process_plan){
+            .path = program,
+            .argv = argv,
+            .env = paths->image_env,
+            .fds = fds,
+            .fd_count = strcmp(image->reference, "-") == 0 ? 2 : 1,
+        },
+        &ends[1], ends[0], reading, err);
     close(ends[0]);
     return rc;
 }
 
-int imaging_prepare(const struct machine_paths *paths, const char *reference,
-                    imaging_progress_fn *progress, void *context,
+int imaging_prepare(const struct machine_paths *paths,
+                    const struct imaging_request *request,
                     struct image_result *ret, struct sm_error *err)
 {
     AUTO_FREE char *folder = getcwd(NULL, 0);
     AUTO_FREE char *absolute = NULL;
-    struct image_request request = {.platform = "",
-                                    .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB};
-    struct reading reading = {
-        .progress = progress, .context = context, .result = ret};
-    int rc = reference_absolute(reference, folder, &absolute, err);
+    struct image_request image = {
+        .platform = request->platform ? request->platform : "",
+        .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB};
+    struct reading reading = {.progress = request->progress,
+                              .context = request->context,
+                              .result = ret};
+    int rc = reference_absolute(request->reference, folder, &absolute, err);
 
     if (rc)
         return rc;
-    request.reference = absolute;
-    if (resolved_load(paths->home, &request, ret, NULL) == 0)
+    image.reference = absolute;
+    if (!request->refresh && resolved_load(paths->home, &image, ret, NULL) == 0)
         return 0;
     rc = folder_make(paths->home, err);
     if (rc)
         return rc;
     frame_reader_init(&reading.frames, IMAGE_CHUNK, IMAGE_FRAME_MAX,
                       image_check);
-    rc = run_program(paths, &request, &reading, err);
+    rc = run_program(paths, &image, request, &reading, err);
     frame_reader_done(&reading.frames);
     return rc;
 }

@@ -1,8 +1,8 @@
 /* json.c: JSON documents of images; see json.h. */
 #include "oci/json.h"
 
-int json_parse(const void *bytes, size_t count, json_t **ret,
-               struct sm_error *err)
+static int parse_type(const void *bytes, size_t count, json_type type,
+                      json_t **ret, struct sm_error *err)
 {
     json_error_t why;
     json_t *json;
@@ -17,12 +17,25 @@ int json_parse(const void *bytes, size_t count, json_t **ret,
                         ? SM_ENOMEM
                         : SM_EIMAGE,
                     "invalid JSON at byte %d: %s", why.position, why.text);
-    if (!json_is_object(json)) {
+    if (json_typeof(json) != type) {
         json_decref(json);
-        return fail(err, SM_EIMAGE, "JSON is no object");
+        return fail(err, SM_EIMAGE, "JSON is no %s",
+                    type == JSON_OBJECT ? "object" : "array");
     }
     *ret = json;
     return 0;
+}
+
+int json_parse(const void *bytes, size_t count, json_t **ret,
+               struct sm_error *err)
+{
+    return parse_type(bytes, count, JSON_OBJECT, ret, err);
+}
+
+int json_parse_array(const void *bytes, size_t count, json_t **ret,
+                     struct sm_error *err)
+{
+    return parse_type(bytes, count, JSON_ARRAY, ret, err);
 }
 
 /* The field if it is there and not null. */

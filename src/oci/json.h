@@ -23,6 +23,9 @@ static inline void json_unref(json_t **json)
  * longer than JSON_DOCUMENT_MAX. */
 int json_parse(const void *bytes, size_t count, json_t **ret,
                struct sm_error *err);
+/* The same for a document that is an array. */
+int json_parse_array(const void *bytes, size_t count, json_t **ret,
+                     struct sm_error *err);
 
 /* Fields of (object). NULL and 0 if it is missing and not (required);
  * SM_EIMAGE if it is missing and required, or of another type. What is

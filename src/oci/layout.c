@@ -2,7 +2,9 @@
 #include "oci/layout.h"
 
 #include "base/own.h"
+#include "oci/find.h"
 #include "oci/json.h"
+#include "platform/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,13 +12,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TAGS_SHOWN_MAX = 10 };
-
 struct layout {
     struct oci_source source;
     char *path;
-    int folder;
+    int fd;        /* of the folder, or of the archive         */
+    bool archived; /* then (tar) says where its files are      */
+    struct tar tar;
     struct oci_index index;
+};
+
+/* A file of the layout: a whole one of the folder, a piece of the archive. */
+struct piece {
+    int fd; /* the caller's */
+    uint64_t offset;
+    uint64_t bytes;
 };
 
 static struct layout *layout_of(struct oci_source *source)
@@ -30,19 +39,20 @@ static void close_layout(struct oci_source *source)
 
     oci_index_done(&layout->index);
     image_witnesses_done(&layout->source.witnesses);
-    if (layout->folder >= 0)
-        close(layout->folder);
+    tar_done(&layout->tar);
+    if (layout->fd >= 0)
+        close(layout->fd);
     free(layout->path);
     free(layout);
 }
 
-/* Open a regular file of the layout; a FIFO must not make us wait. */
-static int open_file(const struct layout *layout, const char *name, int *ret_fd,
-                     struct sm_error *err)
+/* Open a regular file of the folder; a FIFO must not make us wait. */
+static int open_in_folder(const struct layout *layout, const char *name,
+                          struct piece *ret, struct sm_error *err)
 {
     struct stat st;
     AUTO_CLOSE int fd =
-        openat(layout->folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        openat(layout->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
         return fail_os(err, "open %s/%s", layout->path, name);
@@ -51,40 +61,64 @@ static int open_file(const struct layout *layout, const char *name, int *ret_fd,
     if (!S_ISREG(st.st_mode))
         return fail(err, SM_EIMAGE, "%s/%s: is no regular file", layout->path,
                     name);
-    *ret_fd = own_take_fd(&fd);
+    *ret = (struct piece){own_take_fd(&fd), 0, (uint64_t)st.st_size};
     return 0;
 }
 
-/* A small file as it is now, and its identity as a witness. */
+static int open_in_archive(const struct layout *layout, const char *name,
+                           struct piece *ret, struct sm_error *err)
+{
+    const struct tar_member *member = tar_find(&layout->tar, name);
+    int fd;
+
+    if (!member)
+        return fail(err, SM_ENOENT, "%s: has no file %s", layout->path, name);
+    fd = fcntl(layout->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return fail_os(err, "open %s in %s", name, layout->path);
+    *ret = (struct piece){fd, member->offset, member->bytes};
+    return 0;
+}
+
+static int open_file(const struct layout *layout, const char *name,
+                     struct piece *ret, struct sm_error *err)
+{
+    return layout->archived ? open_in_archive(layout, name, ret, err)
+                            : open_in_folder(layout, name, ret, err);
+}
+
+/* A small file as it is now; of a folder, its identity as a witness. */
 static int read_file(struct layout *layout, const char *name, struct buf *to,
                      struct sm_error *err)
 {
-    AUTO_CLOSE int fd = -1;
     AUTO_FREE char *path = NULL;
-    int rc = open_file(layout, name, &fd, err);
+    AUTO_CLOSE int fd = -1;
+    struct piece piece;
+    uint8_t *room;
+    int rc = open_file(layout, name, &piece, err);
 
     if (rc)
         return rc;
+    fd = piece.fd;
     if (asprintf(&path, "%s/%s", layout->path, name) < 0) {
         path = NULL;
         return fail(err, SM_ENOMEM, "out of memory");
     }
-    rc = image_witness_add(&layout->source.witnesses, fd, path, err);
-    while (!rc) {
-        uint8_t *room = buf_room(to, 16 << 10);
-        ssize_t got = room ? read(fd, room, 16 << 10) : 0;
-
-        if (!room)
-            return fail(err, SM_ELIMIT, "%s: longer than %zu bytes", path,
-                        to->cap);
-        if (got < 0 && errno != EINTR)
-            return fail_os(err, "read %s", path);
-        if (got == 0)
-            break;
-        if (got > 0)
-            buf_added(to, (size_t)got);
-    }
-    return rc;
+    if (!layout->archived)
+        rc = image_witness_add(&layout->source.witnesses, fd, path, err);
+    if (rc)
+        return rc;
+    if (piece.bytes >= to->cap)
+        return fail(err, SM_ELIMIT, "%s: %llu bytes: must be less than %zu",
+                    path, (unsigned long long)piece.bytes, to->cap);
+    room = buf_room(to, (size_t)piece.bytes + 1);
+    if (!room)
+        return fail(err, SM_ENOMEM, "out of memory");
+    rc = file_read_at(fd, room, (size_t)piece.bytes, piece.offset, err);
+    if (rc)
+        return wrap(err, rc, "%s", path);
+    buf_added(to, (size_t)piece.bytes);
+    return 0;
 }
 
 static int check_version(struct layout *layout, struct sm_error *err)
@@ -127,149 +161,40 @@ static int read_index(struct layout *layout, struct sm_error *err)
     return rc ? wrap(err, rc, "%s/index.json", layout->path) : 0;
 }
 
-/* "a, b, c and 4 more" */
-static void list_tags(const struct oci_index *index, char *to, size_t size)
-{
-    size_t used = 0;
-    unsigned shown = 0;
-    unsigned more = 0;
-
-    to[0] = '\0';
-    for (size_t i = 0; i < index->count; i++) {
-        const char *tag = index->items[i].tag;
-
-        if (!tag)
-            continue;
-        if (shown == TAGS_SHOWN_MAX || used + strlen(tag) + 24 > size) {
-            more++;
-            continue;
-        }
-        used += (size_t)snprintf(to + used, size - used, "%s%s",
-                                 shown ? ", " : "", tag);
-        shown++;
-    }
-    if (more)
-        snprintf(to + used, size - used, " and %u more", more);
-}
-
-static int no_such_tag(const struct layout *layout, const char *tag,
-                       struct sm_error *err)
-{
-    char tags[512];
-
-    list_tags(&layout->index, tags, sizeof tags);
-    if (!tags[0])
-        return fail(err, SM_ENOENT, "%s: no tag \"%s\": nothing is tagged",
-                    layout->path, tag);
-    return fail(err, SM_ENOENT, "%s: no tag \"%s\": there is %s", layout->path,
-                tag, tags);
-}
-
-/* Those entries that carry (tag), or no tag at all if it is NULL; they share
- * their memory with (index). */
-static struct oci_index filter_by_tag(const struct oci_index *index,
-                                      const char *tag,
-                                      struct oci_descriptor *room)
-{
-    struct oci_index found = {.items = room};
-
-    for (size_t i = 0; i < index->count; i++) {
-        const char *have = index->items[i].tag;
-
-        if (tag ? have && strcmp(have, tag) == 0 : !have)
-            found.items[found.count++] = index->items[i];
-    }
-    return found;
-}
-
-/*
- * Without a tag: the only entry, else what is tagged "latest", else, if none
- * has a tag, all of them as one index over platforms.
- */
-static int find_entries(const struct layout *layout, const char *tag,
-                        struct oci_descriptor *room, struct oci_index *ret,
-                        struct sm_error *err)
-{
-    const struct oci_index *index = &layout->index;
-    char tags[512];
-
-    if (index->count == 0)
-        return fail(err, SM_ENOENT, "%s: the layout has no image",
-                    layout->path);
-    *ret = filter_by_tag(index, tag ? tag : "latest", room);
-    if (tag && !ret->count)
-        return no_such_tag(layout, tag, err);
-    if (ret->count)
-        return 0;
-    if (index->count == 1) {
-        *ret = *index;
-        return 0;
-    }
-    *ret = filter_by_tag(index, NULL, room);
-    if (ret->count == index->count)
-        return 0;
-    list_tags(index, tags, sizeof tags);
-    return fail(err, SM_EINVAL, "%s: which image is meant? It has the tags %s",
-                layout->path, tags);
-}
-
 static int find(struct oci_source *source, const char *tag,
                 const struct oci_platform *platform, struct oci_descriptor *ret,
                 struct sm_error *err)
 {
     struct layout *layout = layout_of(source);
-    AUTO_FREE struct oci_descriptor *room =
-        calloc(layout->index.count + 1, sizeof *room);
-    const struct oci_descriptor *chosen;
-    struct oci_index found;
-    char text[PLATFORM_TEXT_MAX];
-    int rc;
 
-    if (!room)
-        return fail(err, SM_ENOMEM, "out of memory");
-    rc = find_entries(layout, tag, room, &found, err);
-    if (rc)
-        return rc;
-    chosen = oci_index_choose(&found, platform);
-    if (chosen) {
-        *ret = oci_descriptor_plain(chosen);
-        return 0;
-    }
-    if (found.items[0].media == MEDIA_OTHER)
-        return fail(err, SM_ENOTSUP,
-                    "%s: media type \"%s\" is no image: nothing to run",
-                    layout->path, found.items[0].media_type);
-    platform_text(platform, text);
-    return fail(err, SM_ENOENT, "%s: no image for platform %s", layout->path,
-                text);
+    return oci_index_find(&layout->index, layout->path, tag, platform, ret,
+                          err);
 }
 
 static int open_blob(struct oci_source *source,
                      const struct oci_descriptor *descriptor, struct blob **ret,
                      struct sm_error *err)
 {
-    struct layout *layout = layout_of(source);
     char hex[DIGEST_HEX_MAX];
     char name[16 + DIGEST_HEX_MAX];
-    AUTO_CLOSE int fd = -1;
-    struct stat st;
+    struct piece piece;
     int rc;
 
     digest_hex(&descriptor->digest, hex);
     snprintf(name, sizeof name, "blobs/%s/%s",
              digest_name(descriptor->digest.kind), hex);
-    rc = open_file(layout, name, &fd, err);
+    rc = open_file(layout_of(source), name, &piece, err);
     if (rc)
         return rc;
-    if (fstat(fd, &st) != 0)
-        return fail_os(err, "stat %s/%s", layout->path, name);
-    if ((uint64_t)st.st_size != descriptor->bytes)
+    if (piece.bytes != descriptor->bytes) {
+        close(piece.fd);
         return fail(err, SM_EIMAGE,
                     "blob %s: has %llu bytes, its descriptor says %llu", hex,
-                    (unsigned long long)st.st_size,
+                    (unsigned long long)piece.bytes,
                     (unsigned long long)descriptor->bytes);
-    return blob_open(own_take_fd(&fd), 0, descriptor->bytes,
-                     &descriptor->digest, ret, err);
+    }
+    return blob_open(piece.fd, piece.offset, piece.bytes, &descriptor->digest,
+                     ret, err);
 }
 
 static const struct oci_source_ops layout_ops = {
@@ -278,29 +203,70 @@ static const struct oci_source_ops layout_ops = {
     .close = close_layout,
 };
 
-int layout_open(const char *folder, struct oci_source **ret,
-                struct sm_error *err)
+/* Takes (layout) over, also on failure. */
+static int finish_open(struct layout *layout, struct oci_source **ret,
+                       struct sm_error *err)
 {
-    AUTO(oci_source_closep) struct oci_source *source = NULL;
-    struct layout *layout = calloc(1, sizeof *layout);
-    int rc;
+    AUTO(oci_source_closep) struct oci_source *source = &layout->source;
+    int rc = check_version(layout, err);
 
-    if (!layout)
-        return fail(err, SM_ENOMEM, "out of memory");
-    source = &layout->source;
-    source->ops = &layout_ops;
-    layout->path = strdup(folder);
-    layout->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (layout->folder < 0)
-        return errno == ENOTDIR
-                   ? fail(err, SM_EIMAGE, "%s: is no folder", folder)
-                   : fail_os(err, "open OCI layout %s", folder);
-    if (!layout->path)
-        return fail(err, SM_ENOMEM, "out of memory");
-    rc = check_version(layout, err);
     if (!rc)
         rc = read_index(layout, err);
     if (!rc)
         *ret = own_take(source);
     return rc;
+}
+
+static struct layout *new_layout(const char *path)
+{
+    struct layout *layout = calloc(1, sizeof *layout);
+
+    if (!layout)
+        return NULL;
+    layout->source.ops = &layout_ops;
+    layout->fd = -1;
+    layout->path = strdup(path);
+    if (layout->path)
+        return layout;
+    free(layout);
+    return NULL;
+}
+
+int layout_open(const char *folder, struct oci_source **ret,
+                struct sm_error *err)
+{
+    AUTO_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct layout *layout;
+
+    if (fd < 0)
+        return errno == ENOTDIR
+                   ? fail(err, SM_EIMAGE, "%s: is no folder", folder)
+                   : fail_os(err, "open OCI layout %s", folder);
+    layout = new_layout(folder);
+    if (!layout)
+        return fail(err, SM_ENOMEM, "out of memory");
+    layout->fd = own_take_fd(&fd);
+    return finish_open(layout, ret, err);
+}
+
+int layout_open_tar(int fd, const char *name, struct tar *tar,
+                    struct oci_source **ret, struct sm_error *err)
+{
+    struct layout *layout = new_layout(name);
+
+    if (!layout) {
+        tar_done(tar);
+        return fail(err, SM_ENOMEM, "out of memory");
+    }
+    layout->archived = true;
+    layout->tar = *tar;
+    *tar = (struct tar){0};
+    layout->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (layout->fd < 0) {
+        int rc = fail_os(err, "open %s", name);
+
+        close_layout(&layout->source);
+        return rc;
+    }
+    return finish_open(layout, ret, err);
 }

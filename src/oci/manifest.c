@@ -32,7 +32,7 @@ static const struct {
     {"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", MEDIA_LAYER},
 };
 
-static enum oci_media media_of(const char *type)
+enum oci_media oci_media_of(const char *type)
 {
     for (size_t i = 0; i < ARRAY_LEN(media_types); i++)
         if (strcmp(type, media_types[i].type) == 0)
@@ -123,7 +123,7 @@ static int parse_descriptor(const json_t *json, struct oci_descriptor *ret,
         rc = digest_parse(digest, &ret->digest, err);
     if (rc)
         return rc;
-    ret->media = media_of(type);
+    ret->media = oci_media_of(type);
     snprintf(ret->media_type, sizeof ret->media_type, "%s", type);
     rc = parse_platform(json, ret, err);
     return rc ? rc : parse_tag(json, ret, err);
@@ -144,7 +144,7 @@ static int check_head(const json_t *json, enum oci_media wanted,
                     "%s of another schema version than 2: push the image "
                     "anew with a present tool",
                     what);
-    if (type && media_of(type) != wanted)
+    if (type && oci_media_of(type) != wanted)
         return fail(err, SM_ENOTSUP, "media type \"%.128s\" is no %s", type,
                     what);
     return 0;

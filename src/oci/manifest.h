@@ -47,6 +47,8 @@ struct oci_manifest {
     size_t layer_count;
 };
 
+enum oci_media oci_media_of(const char *type);
+
 /* SM_EIMAGE: malformed; SM_ENOTSUP: something else than an index or an image;
  * SM_ELIMIT: too long or too many; SM_ENOMEM. */
 int oci_index_parse(const void *bytes, size_t count, struct oci_index *ret,

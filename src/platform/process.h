@@ -9,8 +9,9 @@
  *   else. A program that cannot be executed leaves no such trace.
  *
  *   Its descriptors 0, 1 and 2 are /dev/null, /dev/null and ours; the given
- *   ones follow from 3 on; all others are closed. Its environment is empty. It
- *   begins with every signal blocked and calls process_begin() first.
+ *   ones follow from 3 on; all others are closed. Its environment is what it is
+ *   given, by default nothing. It begins with every signal blocked and calls
+ * process_begin() first.
  */
 #ifndef SM_PLATFORM_PROCESS_H
 #define SM_PLATFORM_PROCESS_H
@@ -36,6 +37,19 @@ enum { PROCESS_FDS_MAX = 8, PROCESS_FD_FIRST = 3 };
  */
 int process_start(const char *path, char *const argv[], const int *fds,
                   unsigned fd_count, struct process *ret, struct sm_error *err);
+
+/* The same with an environment: (env) is "NAME=value" strings, NULL at the
+ * end, or NULL for none. */
+struct process_plan {
+    const char *path;
+    char *const *argv;
+    char *const *env;
+    const int *fds;
+    unsigned fd_count;
+};
+
+int process_start_plan(const struct process_plan *plan, struct process *ret,
+                       struct sm_error *err);
 /* Any thread; a process that ended is left alone. */
 void process_kill(const struct process *process);
 /* Wait for the end and forget the child. *status, which may be NULL, becomes

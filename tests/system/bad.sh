@@ -23,7 +23,7 @@ bad no_image 'which image' supermachine run
 bad no_such_option 'memroy.*did you mean --memory' \
     supermachine run --memroy 1g "oci:$image"
 bad no_such_verb 'did you mean run' supermachine rnu
-bad not_a_reference 'ftp:' supermachine run ftp:thing true
+bad not_a_reference 'ftp:' supermachine run ftp://thing true
 bad no_such_layout "$scratch/nowhere" supermachine run "oci:$scratch/nowhere"
 bad no_such_tag 'nosuchtag.*latest' supermachine run "oci:$image:nosuchtag"
 bad memory_0 'memory 0' supermachine run --memory 0 "oci:$image" true

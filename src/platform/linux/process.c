@@ -12,10 +12,7 @@
 #include <unistd.h>
 
 struct launch {
-    const char *path;
-    char *const *argv;
-    const int *fds;
-    unsigned fd_count;
+    const struct process_plan *plan;
     int failed; /* written by the child: errno */
 };
 
@@ -30,22 +27,22 @@ static int place_standard(int null)
 
 /* Put the descriptors in their places, by way of numbers that are no place:
  * first of all they are moved away, because any of them may be in the way. */
-static int place_descriptors(const struct launch *launch)
+static int place_descriptors(const struct process_plan *plan)
 {
     int moved[PROCESS_FDS_MAX];
     int after = PROCESS_FD_FIRST + PROCESS_FDS_MAX;
-    unsigned rest = PROCESS_FD_FIRST + launch->fd_count;
+    unsigned rest = PROCESS_FD_FIRST + plan->fd_count;
     int null;
 
-    for (unsigned i = 0; i < launch->fd_count; i++) {
-        moved[i] = fcntl(launch->fds[i], F_DUPFD_CLOEXEC, after);
+    for (unsigned i = 0; i < plan->fd_count; i++) {
+        moved[i] = fcntl(plan->fds[i], F_DUPFD_CLOEXEC, after);
         if (moved[i] < 0)
             return -1;
     }
     null = open("/dev/null", O_RDWR);
     if (place_standard(null) < 0)
         return -1;
-    for (unsigned i = 0; i < launch->fd_count; i++)
+    for (unsigned i = 0; i < plan->fd_count; i++)
         if (dup2(moved[i], PROCESS_FD_FIRST + (int)i) < 0)
             return -1;
     /* What the caller opened without O_CLOEXEC is nothing to the program.
@@ -61,9 +58,10 @@ static int child(void *argument)
 {
     static char *const no_environment[] = {NULL};
     struct launch *launch = argument;
+    const struct process_plan *plan = launch->plan;
 
-    if (place_descriptors(launch) == 0)
-        execve(launch->path, launch->argv, no_environment);
+    if (place_descriptors(plan) == 0)
+        execve(plan->path, plan->argv, plan->env ? plan->env : no_environment);
     launch->failed = errno;
     return 127; /* clone(2) makes it the exit code */
 }
@@ -71,18 +69,26 @@ static int child(void *argument)
 int process_start(const char *path, char *const argv[], const int *fds,
                   unsigned fd_count, struct process *ret, struct sm_error *err)
 {
-    static const size_t stack_bytes = 16384;
-    struct launch launch = {
+    const struct process_plan plan = {
         .path = path, .argv = argv, .fds = fds, .fd_count = fd_count};
+
+    return process_start_plan(&plan, ret, err);
+}
+
+int process_start_plan(const struct process_plan *plan, struct process *ret,
+                       struct sm_error *err)
+{
+    static const size_t stack_bytes = 16384;
+    struct launch launch = {.plan = plan};
     sigset_t all;
     sigset_t before;
     char *stack = malloc(stack_bytes);
     int pidfd = -1;
     int pid;
 
-    assert(fd_count <= PROCESS_FDS_MAX);
+    assert(plan->fd_count <= PROCESS_FDS_MAX);
     if (!stack)
-        return fail(err, SM_ENOMEM, "start %s: out of memory", path);
+        return fail(err, SM_ENOMEM, "start %s: out of memory", plan->path);
     /* No handler of ours may run in the child on our memory. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -97,7 +103,7 @@ int process_start(const char *path, char *const argv[], const int *fds,
         if (pid > 0)
             process_wait(ret, NULL);
         *ret = PROCESS_NONE;
-        return fail_errno(err, launch.failed, "start %s", path);
+        return fail_errno(err, launch.failed, "start %s", plan->path);
     }
     return 0;
 }

@@ -208,11 +208,11 @@ static void test_program_sends_errors_as_frames(void **state)
     struct sm_error err = {0};
     struct frame frame;
 
-    assert_int_equal(prepare(stand, FRAMES_FD, "alpine"), 1);
+    assert_int_equal(prepare(stand, FRAMES_FD, "ALPINE"), 1);
     frame = last_frame(stand);
     assert_int_equal(frame.type, IMAGE_ERROR);
-    assert_int_equal(image_get_error(&frame, &err), SM_ENOTSUP);
-    assert_non_null(strstr(err.message, "alpine"));
+    assert_int_equal(image_get_error(&frame, &err), SM_EINVAL);
+    assert_non_null(strstr(err.message, "ALPINE"));
 }
 
 static void test_program_refuses_wrong_calls(void **state)

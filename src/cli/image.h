@@ -1,0 +1,39 @@
+/* image.h: finding an image, and telling the user about it; for `run` and
+ * `pull`. */
+#ifndef SM_CLI_IMAGE_H
+#define SM_CLI_IMAGE_H
+
+#include "options.h"
+
+#include <supermachine.h>
+
+struct image_options {
+    const char *platform;
+    struct option_list insecure;
+    bool refresh; /* ask the registry again            */
+    bool quiet;   /* no progress                       */
+    bool json;    /* progress as JSON lines on stdout  */
+};
+
+/* Their rows for a verb's table; TYPE is its struct, MEMBER the field that is
+ * a struct image_options. */
+#define IMAGE_OPTION_ROWS(TYPE, MEMBER)                                        \
+    {"platform",    0,                                                         \
+     OPTION_STRING, offsetof(struct TYPE, MEMBER.platform),                    \
+     "OS/ARCH",     "which image, where a name stands for several"},           \
+        {"insecure",  0,                                                       \
+         OPTION_LIST, offsetof(struct TYPE, MEMBER.insecure),                  \
+         "REGISTRY",  "its certificate is not checked, plain HTTP will do"},   \
+    {                                                                          \
+        "quiet", 'q', OPTION_FLAG, offsetof(struct TYPE, MEMBER.quiet), NULL,  \
+            "no progress"                                                      \
+    }
+
+/* sm_image_prepare() with progress as the options and the terminal have it. */
+int cli_image_open(struct sm_host *host, const char *reference,
+                   const struct image_options *options, struct sm_image **ret,
+                   struct sm_error *err);
+
+void image_options_done(struct image_options *options);
+
+#endif

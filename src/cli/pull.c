@@ -1,0 +1,74 @@
+/* pull.c: `supermachine pull`: an image made ready, for later. */
+#include "host.h"
+#include "image.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <stdio.h>
+
+struct pull_options {
+    struct image_options image;
+};
+
+static const struct option pull_option_table[] = {
+    IMAGE_OPTION_ROWS(pull_options, image),
+    {"json", 0, OPTION_FLAG, offsetof(struct pull_options, image.json), NULL,
+     "progress and result as lines of JSON"},
+};
+
+static int pull_image(const struct image_options *options,
+                      const char *reference)
+{
+    struct sm_host *host = NULL;
+    struct sm_image *image = NULL;
+    struct sm_error err = {0};
+    int rc = cli_host_open(&host, &err);
+
+    if (!rc)
+        rc = cli_image_open(host, reference, options, &image, &err);
+    if (rc)
+        complain("pull: %s", err.message);
+    else if (options->json)
+        printf("{\"event\":\"result\",\"digest\":\"%s\"}\n",
+               sm_image_digest(image));
+    else
+        printf("%s\n", sm_image_digest(image));
+    sm_image_free(image);
+    sm_host_free(host);
+    return rc ? EXIT_OURS : 0;
+}
+
+static int run_pull(int count, char **arguments)
+{
+    struct pull_options options = {.image = {.refresh = true}};
+    int status = EXIT_OURS;
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_pull, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        status = 0;
+        break;
+    case OPTIONS_WRONG:
+        break;
+    case OPTIONS_OK:
+        if (!rest[0] || rest[1])
+            complain("pull: which image? One at a time");
+        else
+            status = pull_image(&options.image, rest[0]);
+        break;
+    }
+    image_options_done(&options.image);
+    return status;
+}
+
+const struct verb verb_pull = {
+    .name = "pull",
+    .usage = "[OPTIONS] IMAGE",
+    .summary = "Get an image and make it ready to run",
+    .details = "IMAGE is as for run; a registry is asked even if the image is "
+               "there.\nPrints the digest of its manifest.",
+    .options = pull_option_table,
+    .option_count = sizeof pull_option_table / sizeof pull_option_table[0],
+    .run = run_pull,
+};

@@ -1,0 +1,380 @@
+/* client.c: speaking to one repository; see client.h. */
+#include "oci/client.h"
+
+#include "base/bytes.h"
+#include "oci/auth.h"
+#include "oci/json.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TOKEN_ANSWER_MAX = 256 << 10, TAGS_MAX = 4096, NEAR_MAX = 5 };
+
+struct client {
+    struct oci_place place;
+    const char *registry;
+    const char *repository;
+    const char *host; /* where its API is */
+    struct http *http;
+    bool lenient; /* plain HTTP, and any certificate, will do */
+    bool plain;
+    char *credentials;   /* "Basic ...", or NULL */
+    char *authorization; /* what requests carry, or NULL */
+};
+
+void client_free(struct client *client)
+{
+    if (!client)
+        return;
+    http_free(client->http);
+    free(client->credentials);
+    free(client->authorization);
+    free(client);
+}
+
+/* ---- documents ---- */
+
+static int begin_document(void *context, uint64_t *offset, struct sm_error *err)
+{
+    (void)err;
+    *offset = 0;
+    buf_clear(context);
+    return 0;
+}
+
+static int take_document(void *context, uint64_t offset, const void *bytes,
+                         size_t count, struct sm_error *err)
+{
+    struct buf *to = context;
+
+    if (offset == 0)
+        buf_clear(to);
+    if (buf_append(to, bytes, count))
+        return 0;
+    return fail(err, SM_ELIMIT, "answer of more than %zu bytes", to->cap);
+}
+
+/* A job that reads into (to). */
+static struct http_job document_job(const struct client *client,
+                                    const char *url, struct buf *to)
+{
+    return (struct http_job){
+        .url = url,
+        .insecure = client->lenient,
+        .begin = begin_document,
+        .body = take_document,
+        .context = to,
+    };
+}
+
+static const char *scheme(const struct client *client)
+{
+    return client->plain ? "http" : "https";
+}
+
+/* ---- authorization ---- */
+
+/* (text) as it may stand in a query; NULL if memory is out. */
+static char *escape(const char *text)
+{
+    char *escaped = curl_easy_escape(NULL, text, 0);
+    char *copy = escaped ? strdup(escaped) : NULL;
+
+    curl_free(escaped);
+    return copy;
+}
+
+/* realm?service=...&scope=... */
+static char *token_url(const struct client *client,
+                       const struct auth_challenge *challenge)
+{
+    AUTO_FREE char *service = escape(challenge->service);
+    AUTO_FREE char *scope = NULL;
+    char wanted[512];
+    char *url;
+
+    snprintf(wanted, sizeof wanted, "repository:%s:pull", client->repository);
+    scope = escape(challenge->scope[0] ? challenge->scope : wanted);
+    if (!service || !scope ||
+        asprintf(&url, "%s%sservice=%s&scope=%s", challenge->realm,
+                 strchr(challenge->realm, '?') ? "&" : "?", service, scope) < 0)
+        return NULL;
+    return url;
+}
+
+static int ask_for_token(struct client *client,
+                         const struct auth_challenge *challenge,
+                         struct sm_error *err)
+{
+    AUTO_FREE char *url = token_url(client, challenge);
+    AUTO(buf_done) struct buf answer = {0};
+    struct http_job job;
+    int rc;
+
+    if (!url)
+        return fail(err, SM_ENOMEM, "out of memory");
+    buf_init(&answer, TOKEN_ANSWER_MAX);
+    job = document_job(client, url, &answer);
+    job.authorization = client->credentials;
+    rc = http_run(client->http, &job, 1, err);
+    free(own_take(client->authorization));
+    if (!rc)
+        rc = auth_parse_token(answer.data, answer.size, &client->authorization,
+                              err);
+    return rc;
+}
+
+static int not_permitted(const struct client *client, struct sm_error *err)
+{
+    if (client->credentials)
+        return fail(err, SM_EACCES,
+                    "%s: wrong user or password, or no right to %s",
+                    client->registry, client->repository);
+    return fail(err, SM_EACCES,
+                "%s: needs a user and a password for %s, or there is no such "
+                "image: see docker login",
+                client->registry, client->repository);
+}
+
+/* The registry has said what it wants. */
+static int authorize(struct client *client, const char *header,
+                     struct sm_error *err)
+{
+    struct auth_challenge challenge;
+    struct sm_error why = {0};
+    int rc = 0;
+
+    if (!auth_parse_challenge(header, &challenge))
+        return fail(err, SM_EPROTO, "%s: asks for the authorization \"%.64s\"",
+                    client->registry, header);
+    if (!client->credentials && client->place.docker_config)
+        rc = auth_load(client->place.docker_config, client->registry,
+                       &client->credentials, err);
+    if (rc)
+        return rc;
+    if (challenge.scheme == AUTH_BEARER) {
+        rc = ask_for_token(client, &challenge, &why);
+        if (rc == SM_EACCES)
+            return not_permitted(client, err);
+        if (rc && err)
+            *err = why;
+        return rc;
+    }
+    if (!client->credentials)
+        return not_permitted(client, err);
+    free(client->authorization);
+    client->authorization = strdup(client->credentials);
+    return client->authorization ? 0 : fail(err, SM_ENOMEM, "out of memory");
+}
+
+/* ---- requests ---- */
+
+static int run_once(struct client *client, struct http_job *jobs, size_t count,
+                    struct sm_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        jobs[i].authorization = client->authorization;
+        jobs[i].insecure = client->lenient;
+    }
+    return http_run(client->http, jobs, count, err);
+}
+
+static const char *challenge_of(const struct http_job *jobs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (jobs[i].response.status == 401)
+            return jobs[i].response.challenge;
+    return NULL;
+}
+
+int client_run(struct client *client, struct http_job *jobs, size_t count,
+               struct sm_error *err)
+{
+    const char *challenge;
+    char copy[HTTP_HEADER_MAX];
+    int rc = run_once(client, jobs, count, err);
+
+    if (rc != SM_EACCES)
+        return rc;
+    challenge = challenge_of(jobs, count);
+    if (!challenge)
+        return not_permitted(client, err);
+    snprintf(copy, sizeof copy, "%s", challenge);
+    rc = authorize(client, copy, err);
+    if (!rc)
+        rc = run_once(client, jobs, count, err);
+    return rc == SM_EACCES ? not_permitted(client, err) : rc;
+}
+
+int client_get(struct client *client, const struct client_query *query,
+               struct buf *to, struct sm_error *err)
+{
+    AUTO_FREE char *url = NULL;
+    struct http_job job;
+    int rc;
+
+    if (asprintf(&url, "%s://%s/v2/%s/%s/%s", scheme(client), client->host,
+                 client->repository, query->kind, query->name) < 0) {
+        url = NULL;
+        return fail(err, SM_ENOMEM, "out of memory");
+    }
+    job = document_job(client, url, to);
+    job.accept = query->accept;
+    rc = client_run(client, &job, 1, err);
+    if (!rc && query->type)
+        memcpy(query->type, job.response.content_type,
+               sizeof job.response.content_type);
+    return rc;
+}
+
+char *client_url(const struct client *client,
+                 const struct oci_descriptor *descriptor, const char *digest)
+{
+    bool is_manifest =
+        descriptor->media == MEDIA_INDEX || descriptor->media == MEDIA_MANIFEST;
+    char *url;
+
+    if (asprintf(&url, "%s://%s/v2/%s/%s/%s", scheme(client), client->host,
+                 client->repository, is_manifest ? "manifests" : "blobs",
+                 digest) < 0)
+        return NULL;
+    return url;
+}
+
+/* ---- the beginning ---- */
+
+static bool is_loopback(const char *registry)
+{
+    size_t length = registry[0] == '[' ? strcspn(registry, "]") + 1
+                                       : strcspn(registry, ":");
+
+    return (length == 9 && memcmp(registry, "localhost", 9) == 0) ||
+           (length == 5 && memcmp(registry, "[::1]", 5) == 0) ||
+           (strncmp(registry, "127.", 4) == 0 &&
+            strspn(registry, "0123456789.") == length);
+}
+
+static bool is_insecure(const struct client *client)
+{
+    const char *const *list = client->place.insecure;
+
+    for (; list && *list; list++)
+        if (strcmp(*list, client->registry) == 0)
+            return true;
+    return is_loopback(client->registry);
+}
+
+/* GET /v2/ tells whether there is TLS; 404 and others do not matter here. */
+static int ping(struct client *client, struct sm_error *err)
+{
+    AUTO(buf_done) struct buf answer = {0};
+    AUTO_FREE char *url = NULL;
+    struct http_job job;
+    int rc;
+
+    if (asprintf(&url, "%s://%s/v2/", scheme(client), client->host) < 0) {
+        url = NULL;
+        return fail(err, SM_ENOMEM, "out of memory");
+    }
+    buf_init(&answer, JSON_DOCUMENT_MAX);
+    job = document_job(client, url, &answer);
+    rc = http_run(client->http, &job, 1, err);
+    if (rc && job.response.tls_failed && client->lenient && !client->plain) {
+        client->plain = true;
+        return ping(client, err);
+    }
+    if (job.response.status == 401)
+        return authorize(client, job.response.challenge, err);
+    return rc == SM_ENOENT ? 0 : rc;
+}
+
+int client_new(const struct oci_place *place, const char *registry,
+               const char *repository, struct client **ret,
+               struct sm_error *err)
+{
+    AUTO(client_freep) struct client *client = calloc(1, sizeof *client);
+    int rc;
+
+    if (!client)
+        return fail(err, SM_ENOMEM, "out of memory");
+    client->place = *place;
+    client->registry = registry;
+    client->repository = repository;
+    client->host =
+        strcmp(registry, "docker.io") == 0 ? "registry-1.docker.io" : registry;
+    client->lenient = is_insecure(client);
+    rc = http_new(place->ca_file, &client->http, err);
+    if (!rc)
+        rc = ping(client, err);
+    if (!rc)
+        *ret = own_take(client);
+    return rc;
+}
+
+/* ---- near tags ---- */
+
+/* How many letters differ, roughly: those in front and behind that are equal
+ * do not count. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t from = 0;
+    size_t end_a = strlen(a);
+    size_t end_b = strlen(b);
+
+    while (a[from] && a[from] == b[from])
+        from++;
+    while (end_a > from && end_b > from && a[end_a - 1] == b[end_b - 1]) {
+        end_a--;
+        end_b--;
+    }
+    return (end_a > end_b ? end_a : end_b) - from;
+}
+
+/* "a, b, c": the NEAR_MAX nearest ones. */
+static void list_near(const json_t *tags, const char *tag, struct buf *to)
+{
+    size_t count = min_u64(json_array_size(tags), TAGS_MAX);
+    AUTO_FREE bool *used = calloc(count + 1, sizeof *used);
+
+    for (int shown = 0; used && shown < NEAR_MAX; shown++) {
+        size_t best = count;
+        size_t best_distance = SIZE_MAX;
+
+        for (size_t i = 0; i < count; i++) {
+            const char *have = json_string_value(json_array_get(tags, i));
+
+            if (used[i] || !have || distance(have, tag) >= best_distance)
+                continue;
+            best = i;
+            best_distance = distance(have, tag);
+        }
+        if (best == count)
+            return;
+        used[best] = true;
+        buf_print(to, "%s%.128s", to->size ? ", " : "",
+                  json_string_value(json_array_get(tags, best)));
+    }
+}
+
+int client_no_such_tag(struct client *client, const char *tag,
+                       struct sm_error *err)
+{
+    AUTO(json_unref) json_t *json = NULL;
+    AUTO(buf_done) struct buf answer = {0};
+    AUTO(buf_done) struct buf near = {0};
+
+    buf_init(&answer, JSON_DOCUMENT_MAX);
+    buf_init(&near, 1024);
+    if (client_get(client,
+                   &(struct client_query){.kind = "tags", .name = "list"},
+                   &answer, NULL) == 0 &&
+        json_parse(answer.data, answer.size, &json, NULL) == 0)
+        list_near(json_object_get(json, "tags"), tag, &near);
+    if (!near.size)
+        return fail(err, SM_ENOENT, "%s has no image %s:%s", client->registry,
+                    client->repository, tag);
+    return fail(err, SM_ENOENT, "%s: %s has no tag %s; near it: %.*s",
+                client->registry, client->repository, tag, (int)near.size,
+                (char *)near.data);
+}

@@ -1,0 +1,22 @@
+/* docker.h: tars as `docker save` writes them (Docker image specification
+ * v1.2, "Combined Image JSON + Filesystem Changeset Format"): manifest.json
+ * lists images, each with its config, its tags and its layers by path. */
+#ifndef SM_OCI_DOCKER_H
+#define SM_OCI_DOCKER_H
+
+#include "oci/source.h"
+#include "oci/tar.h"
+
+/* (tar), the files of (fd), looks like one. */
+bool docker_is_archive(int fd, const struct tar *tar);
+
+/*
+ * The image that (tag) names, or the only one if it is NULL. (fd) and (tar)
+ * stay the caller's; (name) is for messages.
+ * Returns 0, SM_ENOENT (no such tag), SM_EINVAL (which one?), SM_EIMAGE,
+ * SM_ELIMIT, SM_ENOMEM, SM_EIO.
+ */
+int docker_open(int fd, const char *name, const struct tar *tar,
+                const char *tag, struct oci_source **ret, struct sm_error *err);
+
+#endif

@@ -1,0 +1,445 @@
+/* http.c: jobs over curl's multi interface; see http.h. */
+#include "oci/http.h"
+
+#include "base/bytes.h"
+#include "platform/clock.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    CONNECT_S = 20,
+    LOW_SPEED_BYTES = 256, /* per second, during LOW_SPEED_S: it has stalled */
+    LOW_SPEED_S = 30,
+    REDIRECTS_MAX = 10,
+    BACKOFF_MS = 250, /* after the first attempt, then doubled */
+    RETRY_AFTER_MAX_S = 60,
+    PROGRESS_BYTES = 64 << 10 /* that make an attempt worth another one */
+};
+
+struct http {
+    CURLM *multi;
+    char *ca_file;
+};
+
+/* One job on its way. */
+struct transfer {
+    struct http_job *job;
+    CURL *curl;
+    struct curl_slist *headers;
+    uint64_t offset;   /* of the next byte                      */
+    uint64_t received; /* content in this attempt               */
+    uint64_t due_ns;   /* not before; 0: at once                */
+    unsigned attempts;
+    bool active;
+    bool done;
+    bool body_begun;
+    char why[CURL_ERROR_SIZE];
+};
+
+int http_new(const char *ca_file, struct http **ret, struct sm_error *err)
+{
+    AUTO(http_freep) struct http *http = calloc(1, sizeof *http);
+
+    if (!http || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return fail(err, SM_ENOMEM, "out of memory");
+    http->multi = curl_multi_init();
+    if (ca_file)
+        http->ca_file = strdup(ca_file);
+    if (!http->multi || (ca_file && !http->ca_file))
+        return fail(err, SM_ENOMEM, "out of memory");
+    *ret = own_take(http);
+    return 0;
+}
+
+void http_free(struct http *http)
+{
+    if (!http)
+        return;
+    if (http->multi)
+        curl_multi_cleanup(http->multi);
+    free(http->ca_file);
+    free(http);
+}
+
+/* ---- what curl calls ---- */
+
+/* "Name: value\r\n" into (to) if it is called (name); what is too long is
+ * cut. */
+static void take_header(const char *line, size_t count, const char *name,
+                        char *to, size_t size)
+{
+    size_t length = strlen(name);
+
+    if (count <= length || strncasecmp(line, name, length) != 0 ||
+        line[length] != ':')
+        return;
+    line += length + 1;
+    count -= length + 1;
+    while (count && isspace((unsigned char)line[0])) {
+        line++;
+        count--;
+    }
+    while (count && isspace((unsigned char)line[count - 1]))
+        count--;
+    snprintf(to, size, "%.*s", (int)count, line);
+}
+
+static size_t on_header(char *line, size_t one, size_t count, void *context)
+{
+    struct transfer *transfer = context;
+    struct http_response *response = &transfer->job->response;
+    char seconds[16] = "";
+
+    (void)one;
+    /* A new status line: what was before belongs to a redirect. */
+    if (count > 5 && memcmp(line, "HTTP/", 5) == 0)
+        *response = (struct http_response){0};
+    take_header(line, count, "WWW-Authenticate", response->challenge,
+                sizeof response->challenge);
+    take_header(line, count, "Content-Type", response->content_type,
+                sizeof response->content_type);
+    take_header(line, count, "RateLimit-Limit", response->rate_limit,
+                sizeof response->rate_limit);
+    take_header(line, count, "RateLimit-Remaining", response->rate_remaining,
+                sizeof response->rate_remaining);
+    take_header(line, count, "Retry-After", seconds, sizeof seconds);
+    if (isdigit((unsigned char)seconds[0]))
+        response->retry_after_s =
+            (unsigned)min_u64(strtoull(seconds, NULL, 10), RETRY_AFTER_MAX_S);
+    return count;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t count, void *context)
+{
+    struct transfer *transfer = context;
+    struct http_job *job = transfer->job;
+    long status = 0;
+
+    (void)one;
+    curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200 || status > 299)
+        return count; /* what a server says to an error is not for us */
+    if (!transfer->body_begun && status != 206)
+        transfer->offset = 0;
+    transfer->body_begun = true;
+    job->rc =
+        job->body(job->context, transfer->offset, bytes, count, &job->error);
+    if (job->rc)
+        return 0;
+    transfer->offset += count;
+    transfer->received += count;
+    return count;
+}
+
+/* ---- starting ---- */
+
+static bool add_line(struct transfer *transfer, const char *name,
+                     const char *value)
+{
+    char line[HTTP_HEADER_MAX * 4];
+    struct curl_slist *grown;
+    int length = snprintf(line, sizeof line, "%s: %s", name, value);
+
+    if (length < 0 || (size_t)length >= sizeof line)
+        return false;
+    grown = curl_slist_append(transfer->headers, line);
+    if (!grown)
+        return false;
+    transfer->headers = grown;
+    return true;
+}
+
+static bool set_options(struct http *http, struct transfer *transfer)
+{
+    const struct http_job *job = transfer->job;
+    const char *schemes = job->insecure ? "https,http" : "https";
+    CURL *curl = transfer->curl;
+    char range[32];
+    unsigned bad = 0;
+
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_URL, job->url);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_PRIVATE, transfer);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, transfer->why);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, schemes);
+    bad |=
+        (unsigned)curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, schemes);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_MAXREDIRS,
+                                      (long)REDIRECTS_MAX);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT,
+                                      (long)CONNECT_S);
+    bad |=
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)LOW_SPEED_BYTES);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
+                                      (long)LOW_SPEED_S);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_USERAGENT, "supermachine");
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
+    if (http->ca_file)
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_CAINFO, http->ca_file);
+    if (job->insecure) {
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    /* Not CURLOPT_RESUME_FROM: a server that knows no ranges may begin at the
+     * start again. */
+    snprintf(range, sizeof range, "%llu-",
+             (unsigned long long)transfer->offset);
+    if (transfer->offset)
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_RANGE, range);
+    if (job->accept && !add_line(transfer, "Accept", job->accept))
+        return false;
+    if (job->authorization &&
+        !add_line(transfer, "Authorization", job->authorization))
+        return false;
+    bad |=
+        (unsigned)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, transfer->headers);
+    return !bad;
+}
+
+static void drop(struct http *http, struct transfer *transfer)
+{
+    if (transfer->active)
+        curl_multi_remove_handle(http->multi, transfer->curl);
+    transfer->active = false;
+    if (transfer->curl)
+        curl_easy_cleanup(transfer->curl);
+    transfer->curl = NULL;
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = NULL;
+}
+
+/* Not 0: there is nothing to wait for. */
+static int start(struct http *http, struct transfer *transfer)
+{
+    struct http_job *job = transfer->job;
+
+    transfer->offset = 0;
+    transfer->received = 0;
+    transfer->body_begun = false;
+    transfer->why[0] = '\0';
+    job->response = (struct http_response){0};
+    job->rc = 0;
+    if (job->begin)
+        job->rc = job->begin(job->context, &transfer->offset, &job->error);
+    if (job->rc == SM_EEXIST) {
+        job->rc = 0;
+        return SM_EEXIST;
+    }
+    if (job->rc)
+        return job->rc;
+    transfer->curl = curl_easy_init();
+    if (!transfer->curl || !set_options(http, transfer) ||
+        curl_multi_add_handle(http->multi, transfer->curl) != CURLM_OK) {
+        job->rc = fail(&job->error, SM_ENOMEM, "%s: out of memory", job->url);
+        return job->rc;
+    }
+    transfer->active = true;
+    transfer->attempts++;
+    return 0;
+}
+
+/* ---- ends ---- */
+
+static bool may_pass(CURLcode code)
+{
+    switch (code) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_passing_status(long status)
+{
+    return status == 408 || status == 429 || (status >= 500 && status <= 599);
+}
+
+static int status_failed(struct http_job *job)
+{
+    const struct http_response *response = &job->response;
+    int code = SM_EIO;
+
+    if (response->status == 401 || response->status == 403)
+        code = SM_EACCES;
+    else if (response->status == 404)
+        code = SM_ENOENT;
+    else if (response->status == 429)
+        code = SM_ELIMIT;
+    return fail(&job->error, code, "%s: status %ld%s%s%s%s", job->url,
+                response->status, response->rate_limit[0] ? ", limit " : "",
+                response->rate_limit,
+                response->rate_remaining[0] ? ", remaining " : "",
+                response->rate_remaining);
+}
+
+static int curl_failed(struct transfer *transfer, CURLcode code)
+{
+    struct http_job *job = transfer->job;
+    int sm = SM_EIO;
+
+    if (code == CURLE_OUT_OF_MEMORY)
+        sm = SM_ENOMEM;
+    else if (code == CURLE_OPERATION_TIMEDOUT)
+        sm = SM_ETIMEOUT;
+    return fail(&job->error, sm, "%s: %s", job->url,
+                transfer->why[0] ? transfer->why : curl_easy_strerror(code));
+}
+
+/* When to try again; false: not at all. */
+static bool plan_retry(struct transfer *transfer)
+{
+    const struct http_response *response = &transfer->job->response;
+    uint64_t wait_ms;
+
+    if (transfer->received >= PROGRESS_BYTES)
+        transfer->attempts = 1;
+    if (transfer->attempts >= HTTP_ATTEMPTS)
+        return false;
+    wait_ms = (uint64_t)BACKOFF_MS << (transfer->attempts - 1);
+    if (response->retry_after_s)
+        wait_ms = (uint64_t)response->retry_after_s * 1000;
+    transfer->due_ns = clock_monotonic_ns() + wait_ms * NS_PER_MS;
+    return true;
+}
+
+static void finish(struct http *http, struct transfer *transfer, CURLcode code)
+{
+    struct http_job *job = transfer->job;
+    bool again = false;
+
+    curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE,
+                      &job->response.status);
+    job->response.tls_failed = code == CURLE_SSL_CONNECT_ERROR;
+    if (job->rc) {
+        again = false; /* our own end had enough */
+    } else if (code != CURLE_OK) {
+        job->rc = curl_failed(transfer, code);
+        again = may_pass(code) && plan_retry(transfer);
+    } else if (job->response.status < 200 || job->response.status > 299) {
+        job->rc = status_failed(job);
+        again = is_passing_status(job->response.status) && plan_retry(transfer);
+    } else if (job->end) {
+        job->rc = job->end(job->context, &job->error);
+    }
+    drop(http, transfer);
+    transfer->done = !again;
+}
+
+/* ---- the loop ---- */
+
+/* Start what is due and has room. Returns how long nothing else is due, in
+ * milliseconds; 0 in *left: all are done. */
+static int start_due(struct http *http, struct transfer *list, size_t count,
+                     size_t *left)
+{
+    uint64_t now = clock_monotonic_ns();
+    uint64_t wait_ms = 1000;
+    size_t active = 0;
+
+    *left = 0;
+    for (size_t i = 0; i < count; i++)
+        active += list[i].active;
+    for (size_t i = 0; i < count; i++) {
+        struct transfer *transfer = &list[i];
+
+        if (!transfer->done && !transfer->active && transfer->due_ns > now)
+            wait_ms =
+                min_u64(wait_ms, (transfer->due_ns - now) / NS_PER_MS + 1);
+        else if (!transfer->done && !transfer->active &&
+                 active < HTTP_PARALLEL) {
+            transfer->done = start(http, transfer) != 0;
+            active += transfer->active;
+        }
+        *left += !transfer->done;
+    }
+    return (int)wait_ms;
+}
+
+/* False: nothing has ended. */
+static bool take_ends(struct http *http)
+{
+    CURLMsg *message;
+    bool any = false;
+    int more;
+
+    while ((message = curl_multi_info_read(http->multi, &more)) != NULL) {
+        struct transfer *transfer = NULL;
+
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+        finish(http, transfer, message->data.result);
+        any = true;
+    }
+    return any;
+}
+
+static const struct http_job *first_failure(const struct http_job *jobs,
+                                            const struct transfer *list,
+                                            size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].done && jobs[i].rc && jobs[i].rc != SM_EBUSY)
+            return &jobs[i];
+    return NULL;
+}
+
+static int run_all(struct http *http, struct transfer *list,
+                   struct http_job *jobs, size_t count, struct sm_error *err)
+{
+    const struct http_job *failed;
+    size_t left;
+    int running;
+
+    for (;;) {
+        int wait_ms = start_due(http, list, count, &left);
+
+        failed = first_failure(jobs, list, count);
+        if (failed) {
+            if (err)
+                *err = failed->error;
+            return failed->rc;
+        }
+        if (!left)
+            return 0;
+        if (curl_multi_perform(http->multi, &running) != CURLM_OK)
+            return fail(err, SM_ENOMEM, "out of memory");
+        if (!take_ends(http) &&
+            curl_multi_poll(http->multi, NULL, 0, wait_ms, NULL) != CURLM_OK)
+            return fail(err, SM_ENOMEM, "out of memory");
+    }
+}
+
+int http_run(struct http *http, struct http_job *jobs, size_t count,
+             struct sm_error *err)
+{
+    AUTO_FREE struct transfer *list = calloc(count + 1, sizeof *list);
+    int rc;
+
+    if (!list)
+        return fail(err, SM_ENOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        list[i].job = &jobs[i];
+        jobs[i].rc = 0;
+    }
+    rc = run_all(http, list, jobs, count, err);
+    for (size_t i = 0; i < count; i++)
+        drop(http, &list[i]);
+    return rc;
+}

@@ -1,0 +1,79 @@
+/* http.h: HTTP requests to registries, several at once, over libcurl.
+ *
+ * How it works
+ *   A job is one GET. http_run() has up to HTTP_PARALLEL of them under way and
+ *   waits for the next event of any. What may pass by itself, a broken or
+ *   stalled connection, status 408, 429 or 5xx, is tried again after a while,
+ *   from the offset that begin() then gives.
+ *
+ *   Certificates are always checked, unless a job is `insecure`. Redirects are
+ *   followed; the authorization goes no further than to the host, port and
+ *   scheme that it was meant for (curl's CURLOPT_UNRESTRICTED_AUTH is off).
+ *   Proxies come from the environment of the process, as curl reads it.
+ */
+#ifndef SM_OCI_HTTP_H
+#define SM_OCI_HTTP_H
+
+#include "base/error.h"
+#include "base/own.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    HTTP_PARALLEL = 6,
+    HTTP_ATTEMPTS = 6, /* of one job, without progress between them */
+    HTTP_HEADER_MAX = 2048
+};
+
+struct http;
+
+/* (ca_file): certificates to trust, NULL: the system's. */
+int http_new(const char *ca_file, struct http **ret, struct sm_error *err);
+/* NULL is fine. */
+void http_free(struct http *http);
+
+OWN_DEFINE(struct http, http_free)
+
+/* What came back, of the last attempt. Missing headers are "". */
+struct http_response {
+    long status;                     /* 0: none came                */
+    bool tls_failed;                 /* the other end speaks no TLS */
+    unsigned retry_after_s;          /* 0: not said                 */
+    char challenge[HTTP_HEADER_MAX]; /* WWW-Authenticate            */
+    char content_type[128];
+    char rate_limit[128];     /* RateLimit-Limit             */
+    char rate_remaining[128]; /* RateLimit-Remaining         */
+};
+
+struct http_job {
+    const char *url;
+    const char *accept;        /* NULL: anything                        */
+    const char *authorization; /* value of the header, or NULL          */
+    bool insecure;             /* plain HTTP, and any certificate, will do */
+    /* Before each attempt: the offset to begin at. SM_EBUSY: leave this job,
+     * which then ends with that code and does not count as failed. SM_EEXIST:
+     * there is nothing to fetch, which is success. */
+    int (*begin)(void *context, uint64_t *offset, struct sm_error *err);
+    /* Content, in order; the first piece of an attempt begins at (offset),
+     * which is 0 if the server would not begin elsewhere. */
+    int (*body)(void *context, uint64_t offset, const void *bytes, size_t count,
+                struct sm_error *err);
+    /* All of it came. */
+    int (*end)(void *context, struct sm_error *err);
+    void *context;
+    /* Set by http_run(). */
+    int rc;
+    struct sm_error error;
+    struct http_response response;
+};
+
+/*
+ * Run all jobs to their ends. Returns 0, or the first failure, after which no
+ * others are started: SM_ENOENT (404), SM_EACCES (401, 403), SM_ETIMEOUT,
+ * SM_ELIMIT (429), SM_EIO, SM_ENOMEM, or what the job's own functions said.
+ */
+int http_run(struct http *http, struct http_job *jobs, size_t count,
+             struct sm_error *err);
+
+#endif

@@ -1,0 +1,249 @@
+#!/usr/bin/env bash
+# registry.sh: pulling from a real registry, and through one that does harm.
+# Needs no hypervisor: it ends where images are ready.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/report.sh
+
+for tool in docker-registry skopeo python3; do
+    command -v "$tool" >/dev/null && continue
+    skip registry "$tool is not installed: tools/bootstrap check"
+    exit 0
+done
+
+scratch=$(mktemp -d /tmp/supermachine-test.XXXXXX)
+running=()
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+    kill "${running[@]}"
+    wait
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+supermachine=$PWD/build/main/src/cli/supermachine
+export SUPERMACHINE_RUNTIME_DIR=$PWD/build/main/src/image
+export SUPERMACHINE_HOME=$scratch/home
+export DOCKER_CONFIG=$scratch/docker
+unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY
+
+free_port() {
+    python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# start_registry PORT [LINES OF AUTH]: in the background, ready when it answers.
+start_registry() {
+    local port=$1 auth=${2:-}
+    cat >"$scratch/registry-$port.yml" <<END
+version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: $scratch/registry}}
+http: {addr: 127.0.0.1:$port}
+$auth
+END
+    docker-registry serve "$scratch/registry-$port.yml" \
+        >"$scratch/registry-$port.log" 2>&1 &
+    running+=($!)
+    curl -s -o /dev/null --retry 50 --retry-connrefused --retry-delay 1 \
+        "http://127.0.0.1:$port/v2/"
+}
+
+# start_bad ORIGIN MODE_FILE LOG: the harmful one in front; sets $bad.
+mkfifo "$scratch/port"
+start_bad() {
+    local origin=$1 mode=$2 log=$3 port
+    tests/system/bad-registry "$origin" "$mode" "$log" >"$scratch/port" &
+    running+=($!)
+    read -r port <"$scratch/port"
+    bad=127.0.0.1:$port
+}
+
+fresh() {
+    rm -rf "$SUPERMACHINE_HOME"
+    : >"$scratch/log"
+    : >"$scratch/other-log"
+}
+
+# pulls NAME ARGS...: exits 0 and prints the digest that $digest holds.
+pulls() {
+    local name=$1 out
+    shift
+    out=$(timeout 120 "$supermachine" pull "$@" 2>&1)
+    if [ "$out" = "$digest" ]; then
+        ok "$name"
+    else
+        printf '    expected %s, printed: %s\n' "$digest" "$out"
+        not_ok "$name"
+    fi
+}
+
+# fails NAME PATTERN ARGS...: status 125, one line that matches.
+fails() {
+    local name=$1 pattern=$2 out status
+    shift 2
+    out=$(timeout 120 "$supermachine" pull "$@" 2>&1)
+    status=$?
+    if [ $status -eq 125 ] && [ "$(wc -l <<<"$out")" -eq 1 ] &&
+        grep -qE -- "$pattern" <<<"$out"; then
+        ok "$name"
+    else
+        printf '    status %s, printed: %s\n    expected: %s\n' \
+            "$status" "$out" "$pattern"
+        not_ok "$name"
+    fi
+}
+
+# Every blob of the store is what its name says, and nothing else is there.
+verify_store() {
+    local file
+    while IFS= read -r file; do
+        [ "$(sha256sum <"$file" | cut -d' ' -f1)" = "${file##*/}" ] || {
+            echo "damaged: $file"
+            return 1
+        }
+    done < <(find "$SUPERMACHINE_HOME/blobs/sha256" -type f ! -name '*.part')
+    [ -z "$(find "$SUPERMACHINE_HOME/blobs" "$SUPERMACHINE_HOME/tags" \
+        -name '*.tmp' -o -name '*.part')" ]
+}
+
+platform_digest() {
+    python3 - "$scratch/image" "$1" <<'END'
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+def blob(item):
+    name = item["digest"].split(":")[1]
+    return json.loads((folder / "blobs" / "sha256" / name).read_text())
+top = json.loads((folder / "index.json").read_text())["manifests"][0]
+for item in blob(top)["manifests"]:
+    if item["platform"]["architecture"] == sys.argv[2]:
+        print(item["digest"])
+END
+}
+
+tests/system/make-layered-image "$scratch/image" 5 2000000
+good=127.0.0.1:$(free_port)
+start_registry "${good#*:}"
+skopeo copy -q --all --preserve-digests --dest-tls-verify=false "oci:$scratch/image" \
+    "docker://$good/team/app:1.0"
+digest=$(platform_digest amd64)
+mkdir "$DOCKER_CONFIG"
+echo pass >"$scratch/mode"
+start_bad "$good" "$scratch/mode" "$scratch/log"
+
+pulls pull --platform linux/amd64 "$good/team/app:1.0"
+check pull_verifies verify_store
+digest=$(platform_digest arm64)
+pulls pull_other_platform --platform linux/arm64 "$good/team/app:1.0"
+fails pull_no_such_platform 'no image for platform linux/s390x' \
+    --platform linux/s390x "$good/team/app:1.0"
+digest=$(platform_digest amd64)
+pulls pull_by_digest --platform linux/amd64 "$good/team/app@$digest"
+pulls pull_by_tag_and_digest --platform linux/amd64 \
+    "$good/team/app:9.9@$digest"
+fails pull_missing_tag 'no tag 1.1; near it: 1.0' "$good/team/app:1.1"
+fails pull_missing_image 'has no image team/none:latest' "$good/team/none"
+fails pull_no_registry 'connect' "127.0.0.1:1/x"
+
+# What was pulled is there without its registry.
+check run_asks_nobody env -i "$SUPERMACHINE_RUNTIME_DIR/supermachine-image" \
+    prepare --home "$SUPERMACHINE_HOME" --platform linux/amd64 \
+    "$good/team/app:1.0"
+
+fresh
+echo 'fail 3' >"$scratch/mode"
+pulls retry_after_503 --platform linux/amd64 "$bad/team/app:1.0"
+fresh
+echo limit >"$scratch/mode"
+fails too_many_requests '429, limit 100;w=21600, remaining 0' "$bad/team/app:1.0"
+fresh
+echo flip >"$scratch/mode"
+fails flipped_layer 'digest mismatch' --platform linux/amd64 "$bad/team/app:1.0"
+echo pass >"$scratch/mode"
+pulls pull_after_flip --platform linux/amd64 "$bad/team/app:1.0"
+
+fresh
+echo 'cut 700000' >"$scratch/mode"
+pulls resume_after_cut --platform linux/amd64 "$bad/team/app:1.0"
+check resume_asks_for_the_rest grep -q 'bytes=1400000-' "$scratch/log"
+check resume_verifies verify_store
+
+# Killed while layers are on their way: the next one goes on.
+fresh
+echo 'hold 500000' >"$scratch/mode"
+"$supermachine" pull -q --platform linux/amd64 "$bad/team/app:1.0" &
+pid=$!
+timeout 60 tail -n +1 -f --pid=$pid "$scratch/log" 2>/dev/null | grep -qm 3 held
+kill -9 $pid
+wait $pid 2>/dev/null
+# shellcheck disable=SC2046 # each a word
+timeout 10 tail $(pgrep -f "prepare --home $SUPERMACHINE_HOME" |
+    sed 's/^/--pid=/') -f /dev/null
+check killed_pull_keeps_parts test -n \
+    "$(find "$SUPERMACHINE_HOME/blobs" -name '*.part' -size +400k)"
+check killed_pull_has_no_tag test -z \
+    "$(find "$SUPERMACHINE_HOME/tags" -type f)"
+echo pass >"$scratch/mode"
+pulls pull_after_kill --platform linux/amd64 "$bad/team/app:1.0"
+check pull_after_kill_resumes grep -q 'bytes=500000-' "$scratch/log"
+check pull_after_kill_verifies verify_store
+
+# Two at once: both right, each layer fetched once.
+fresh
+"$supermachine" pull --platform linux/amd64 "$bad/team/app:1.0" \
+    >"$scratch/other" 2>&1 &
+pid=$!
+pulls two_pulls_first --platform linux/amd64 "$bad/team/app:1.0"
+wait $pid
+check two_pulls_second grep -qx "$digest" "$scratch/other"
+check two_pulls_fetch_once test -z \
+    "$(grep -o 'GET [^ ]*/blobs/[^ ]*' "$scratch/log" | sort | uniq -d)"
+
+# A user and a password, and where they must not go.
+hash=$(python3 -W ignore -c 'import crypt
+print(crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH)))')
+echo "user:$hash" >"$scratch/htpasswd"
+port=$(free_port)
+start_registry "$port" "auth: {htpasswd: {realm: test, path: $scratch/htpasswd}}"
+good=127.0.0.1:$port
+login() {
+    printf '{"auths":{"%s":{"auth":"%s"}}}' "$1" \
+        "$(printf '%s' "$2" | base64)" >"$DOCKER_CONFIG/config.json"
+}
+fresh
+fails no_password 'needs a user and a password' "$good/team/app:1.0"
+login "$good" user:wrong
+fails wrong_password 'wrong user or password' "$good/team/app:1.0"
+login "$good" user:secret
+pulls right_password --platform linux/amd64 "$good/team/app:1.0"
+fresh
+start_bad "$good" "$scratch/mode" "$scratch/log"
+front=$bad
+login "$front" user:secret
+pass_mode=$scratch/pass
+echo pass >"$pass_mode"
+open=127.0.0.1:$(free_port)
+start_registry "${open#*:}"
+start_bad "$open" "$pass_mode" "$scratch/other-log"
+echo "redirect http://$bad" >"$scratch/mode"
+pulls redirect --platform linux/amd64 "$front/team/app:1.0"
+check redirect_was_followed grep -q '^GET .*/blobs/' "$scratch/other-log"
+check redirect_leaks_nothing test -z "$(grep given "$scratch/other-log")"
+check redirect_began_with_credentials grep -q 'blobs.* given' "$scratch/log"
+
+# Room for two layers and a bit.
+if [ "$EUID" -eq 0 ] && unshare -m true 2>/dev/null; then
+    rm -f "$DOCKER_CONFIG/config.json"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    out=$(unshare -m sh -c 'mount -t tmpfs -o size=5m none "$1" &&
+        SUPERMACHINE_HOME=$1 "$2" pull --platform linux/amd64 "$3" 2>&1
+        echo "status $?"
+        mount -o remount,size=64m "$1"
+        SUPERMACHINE_HOME=$1 "$2" pull --platform linux/amd64 "$3" 2>&1' \
+        sh "$(mktemp -d -p "$scratch")" "$supermachine" "$open/team/app:1.0")
+    check disk_full_is_said grep -q 'no room for the image' <<<"$out"
+    check disk_full_fails grep -qx 'status 125' <<<"$out"
+    check disk_full_then_completes grep -qx "$digest" <<<"$out"
+else
+    skip disk_full "needs root for a small file system"
+fi
+report_total
