@@ -17,7 +17,6 @@ struct client {
     const char *repository;
     const char *host; /* where its API is */
     struct http *http;
-    bool lenient; /* plain HTTP, and any certificate, will do */
     bool plain;
     char *credentials;   /* "Basic ...", or NULL */
     char *authorization; /* what requests carry, or NULL */
@@ -56,12 +55,10 @@ static int take_document(void *context, uint64_t offset, const void *bytes,
 }
 
 /* A job that reads into (to). */
-static struct http_job document_job(const struct client *client,
-                                    const char *url, struct buf *to)
+static struct http_job document_job(const char *url, struct buf *to)
 {
     return (struct http_job){
         .url = url,
-        .insecure = client->lenient,
         .begin = begin_document,
         .body = take_document,
         .context = to,
@@ -115,7 +112,7 @@ static int ask_for_token(struct client *client,
     if (!url)
         return fail(err, SM_ENOMEM, "out of memory");
     buf_init(&answer, TOKEN_ANSWER_MAX);
-    job = document_job(client, url, &answer);
+    job = document_job(url, &answer);
     job.authorization = client->credentials;
     rc = http_run(client->http, &job, 1, err);
     free(own_take(client->authorization));
@@ -175,7 +172,6 @@ static int run_once(struct client *client, struct http_job *jobs, size_t count,
 {
     for (size_t i = 0; i < count; i++) {
         jobs[i].authorization = client->authorization;
-        jobs[i].insecure = client->lenient;
     }
     return http_run(client->http, jobs, count, err);
 }
@@ -219,7 +215,7 @@ int client_get(struct client *client, const struct client_query *query,
         url = NULL;
         return fail(err, SM_ENOMEM, "out of memory");
     }
-    job = document_job(client, url, to);
+    job = document_job(url, to);
     job.accept = query->accept;
     rc = client_run(client, &job, 1, err);
     if (!rc && query->type)
@@ -244,27 +240,6 @@ char *client_url(const struct client *client,
 
 /* ---- the beginning ---- */
 
-static bool is_loopback(const char *registry)
-{
-    size_t length = registry[0] == '[' ? strcspn(registry, "]") + 1
-                                       : strcspn(registry, ":");
-
-    return (length == 9 && memcmp(registry, "localhost", 9) == 0) ||
-           (length == 5 && memcmp(registry, "[::1]", 5) == 0) ||
-           (strncmp(registry, "127.", 4) == 0 &&
-            strspn(registry, "0123456789.") == length);
-}
-
-static bool is_insecure(const struct client *client)
-{
-    const char *const *list = client->place.insecure;
-
-    for (; list && *list; list++)
-        if (strcmp(*list, client->registry) == 0)
-            return true;
-    return is_loopback(client->registry);
-}
-
 /* GET /v2/ tells whether there is TLS; 404 and others do not matter here. */
 static int ping(struct client *client, struct sm_error *err)
 {
@@ -278,9 +253,10 @@ static int ping(struct client *client, struct sm_error *err)
         return fail(err, SM_ENOMEM, "out of memory");
     }
     buf_init(&answer, JSON_DOCUMENT_MAX);
-    job = document_job(client, url, &answer);
+    job = document_job(url, &answer);
     rc = http_run(client->http, &job, 1, err);
-    if (rc && job.response.tls_failed && client->lenient && !client->plain) {
+    if (rc && job.response.tls_failed && http_is_lenient(client->http, url) &&
+        !client->plain) {
         client->plain = true;
         return ping(client, err);
     }
@@ -303,8 +279,7 @@ int client_new(const struct oci_place *place, const char *registry,
     client->repository = repository;
     client->host =
         strcmp(registry, "docker.io") == 0 ? "registry-1.docker.io" : registry;
-    client->lenient = is_insecure(client);
-    rc = http_new(place->ca_file, &client->http, err);
+    rc = http_new(place->ca_file, place->insecure, &client->http, err);
     if (!rc)
         rc = ping(client, err);
     if (!rc)

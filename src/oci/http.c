@@ -23,6 +23,7 @@ enum {
 struct http {
     CURLM *multi;
     char *ca_file;
+    const char *const *insecure;
 };
 
 /* One job on its way. */
@@ -34,18 +35,22 @@ struct transfer {
     uint64_t received; /* content in this attempt               */
     uint64_t due_ns;   /* not before; 0: at once                */
     unsigned attempts;
+    unsigned redirects; /* that we followed ourselves             */
+    char *url;          /* where they led; NULL: the job's own    */
     bool active;
     bool done;
     bool body_begun;
     char why[CURL_ERROR_SIZE];
 };
 
-int http_new(const char *ca_file, struct http **ret, struct sm_error *err)
+int http_new(const char *ca_file, const char *const *insecure,
+             struct http **ret, struct sm_error *err)
 {
     AUTO(http_freep) struct http *http = calloc(1, sizeof *http);
 
     if (!http || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return fail(err, SM_ENOMEM, "out of memory");
+    http->insecure = insecure;
     http->multi = curl_multi_init();
     if (ca_file)
         http->ca_file = strdup(ca_file);
@@ -63,6 +68,48 @@ void http_free(struct http *http)
         curl_multi_cleanup(http->multi);
     free(http->ca_file);
     free(http);
+}
+
+/* ---- whom to believe ---- */
+
+/* The "HOST[:PORT]" of (url); false if it has none, or more than that. */
+static bool host_of(const char *url, char *to, size_t size)
+{
+    const char *begin = strstr(url, "://");
+    size_t length;
+
+    if (!begin)
+        return false;
+    begin += 3;
+    length = strcspn(begin, "/?#");
+    if (!length || length >= size || memchr(begin, '@', length))
+        return false;
+    snprintf(to, size, "%.*s", (int)length, begin);
+    return true;
+}
+
+static bool is_loopback(const char *host)
+{
+    size_t length =
+        host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+
+    return (length == 9 && memcmp(host, "localhost", 9) == 0) ||
+           (length == 5 && memcmp(host, "[::1]", 5) == 0) ||
+           (strncmp(host, "127.", 4) == 0 &&
+            strspn(host, "0123456789.") == length);
+}
+
+bool http_is_lenient(const struct http *http, const char *url)
+{
+    const char *const *at = http->insecure;
+    char host[256];
+
+    if (!host_of(url, host, sizeof host))
+        return false;
+    for (; at && *at; at++)
+        if (strcmp(*at, host) == 0)
+            return true;
+    return is_loopback(host);
 }
 
 /* ---- what curl calls ---- */
@@ -156,19 +203,24 @@ static bool add_line(struct transfer *transfer, const char *name,
 static bool set_options(struct http *http, struct transfer *transfer)
 {
     const struct http_job *job = transfer->job;
-    const char *schemes = job->insecure ? "https,http" : "https";
+    const char *url = transfer->url ? transfer->url : job->url;
+    bool lenient = http_is_lenient(http, url);
+    const char *schemes = lenient ? "https,http" : "https";
     CURL *curl = transfer->curl;
     char range[32];
     unsigned bad = 0;
 
-    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_URL, job->url);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_URL, url);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_PRIVATE, transfer);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, transfer->why);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, schemes);
     bad |=
         (unsigned)curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, schemes);
-    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+    /* A host that is believed on its word must not hand that on to others:
+     * its redirects are followed in finish(). */
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION,
+                                      lenient ? 0L : 1L);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_MAXREDIRS,
                                       (long)REDIRECTS_MAX);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT,
@@ -184,7 +236,7 @@ static bool set_options(struct http *http, struct transfer *transfer)
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
     if (http->ca_file)
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_CAINFO, http->ca_file);
-    if (job->insecure) {
+    if (lenient) {
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
     }
@@ -196,7 +248,7 @@ static bool set_options(struct http *http, struct transfer *transfer)
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_RANGE, range);
     if (job->accept && !add_line(transfer, "Accept", job->accept))
         return false;
-    if (job->authorization &&
+    if (job->authorization && !transfer->url &&
         !add_line(transfer, "Authorization", job->authorization))
         return false;
     bad |=
@@ -311,10 +363,35 @@ static bool plan_retry(struct transfer *transfer)
         transfer->attempts = 1;
     if (transfer->attempts >= HTTP_ATTEMPTS)
         return false;
+    /* From the beginning: where a redirect led may be good only once. */
+    free(own_take(transfer->url));
+    transfer->redirects = 0;
     wait_ms = (uint64_t)BACKOFF_MS << (transfer->attempts - 1);
     if (response->retry_after_s)
         wait_ms = (uint64_t)response->retry_after_s * 1000;
     transfer->due_ns = clock_monotonic_ns() + wait_ms * NS_PER_MS;
+    return true;
+}
+
+/* The next place of a redirect that curl was told not to follow. It gets no
+ * authorization. False: this is none, or one too many. */
+static bool follow(struct transfer *transfer)
+{
+    long status = transfer->job->response.status;
+    char *to = NULL;
+    char *copy;
+
+    if (status < 301 || status > 308 || transfer->redirects == REDIRECTS_MAX)
+        return false;
+    curl_easy_getinfo(transfer->curl, CURLINFO_REDIRECT_URL, &to);
+    copy = to ? strdup(to) : NULL;
+    if (!copy)
+        return false;
+    free(transfer->url);
+    transfer->url = copy;
+    transfer->redirects++;
+    transfer->attempts--;
+    transfer->due_ns = 0;
     return true;
 }
 
@@ -331,6 +408,8 @@ static void finish(struct http *http, struct transfer *transfer, CURLcode code)
     } else if (code != CURLE_OK) {
         job->rc = curl_failed(transfer, code);
         again = may_pass(code) && plan_retry(transfer);
+    } else if (follow(transfer)) {
+        again = true;
     } else if (job->response.status < 200 || job->response.status > 299) {
         job->rc = status_failed(job);
         again = is_passing_status(job->response.status) && plan_retry(transfer);
@@ -439,7 +518,9 @@ int http_run(struct http *http, struct http_job *jobs, size_t count,
         jobs[i].rc = 0;
     }
     rc = run_all(http, list, jobs, count, err);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         drop(http, &list[i]);
+        free(list[i].url);
+    }
     return rc;
 }

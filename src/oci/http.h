@@ -6,9 +6,11 @@
  *   stalled connection, status 408, 429 or 5xx, is tried again after a while,
  *   from the offset that begin() then gives.
  *
- *   Certificates are always checked, unless a job is `insecure`. Redirects are
- *   followed; the authorization goes no further than to the host, port and
- *   scheme that it was meant for (curl's CURLOPT_UNRESTRICTED_AUTH is off).
+ *   Plain HTTP, and a certificate that proves nothing, will do for this very
+ *   machine (localhost, 127.0.0.0/8, [::1]) and for the hosts that the user
+ *   named; each redirect is judged by its own host. Redirects are followed;
+ *   the authorization goes no further than to the host, port and scheme that
+ *   it was meant for (curl's CURLOPT_UNRESTRICTED_AUTH is off).
  *   Proxies come from the environment of the process, as curl reads it.
  */
 #ifndef SM_OCI_HTTP_H
@@ -28,8 +30,15 @@ enum {
 
 struct http;
 
-/* (ca_file): certificates to trust, NULL: the system's. */
-int http_new(const char *ca_file, struct http **ret, struct sm_error *err);
+/*
+ * ca_file      certificates to trust, NULL: the system's
+ * insecure     "HOST[:PORT]" that need not prove who they are, NULL at the
+ *              end, or NULL; outlives the result
+ */
+int http_new(const char *ca_file, const char *const *insecure,
+             struct http **ret, struct sm_error *err);
+/* Whether the host of (url) need not prove who it is. */
+bool http_is_lenient(const struct http *http, const char *url);
 /* NULL is fine. */
 void http_free(struct http *http);
 
@@ -50,7 +59,6 @@ struct http_job {
     const char *url;
     const char *accept;        /* NULL: anything                        */
     const char *authorization; /* value of the header, or NULL          */
-    bool insecure;             /* plain HTTP, and any certificate, will do */
     /* Before each attempt: the offset to begin at. SM_EBUSY: leave this job,
      * which then ends with that code and does not count as failed. SM_EEXIST:
      * there is nothing to fetch, which is success. */
