@@ -50,6 +50,12 @@ expect() {
     fi
 }
 
+# Without it nobody would see what is left behind.
+command -v pgrep >/dev/null || {
+    echo "not ok pgrep is there (package procps)"
+    exit 1
+}
+
 # Processes of ours that are still there.
 our_processes() {
     pgrep -x 'supermachine.*' || true
