@@ -21,4 +21,4 @@ after its 1500 ms: signal 9
 stopped: the machine powered off' ]
 printf '    %s\n' "$out"
 check_clean examples/nothing_left
-report_total >/dev/null
+finish_part

@@ -7,4 +7,4 @@ export SUPERMACHINE_RUNTIME_DIR=$stage/libexec/supermachine
 absorb '' < <(timeout 900 build/main/tests/system/library/library \
     "oci:$image" 2>&1 || echo "not ok library (status $?)")
 check_clean library/nothing_left
-report_total >/dev/null
+finish_part

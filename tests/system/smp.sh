@@ -23,17 +23,16 @@ else
     not_ok smp/all_work
 fi
 
-# The worker's memory, but for the guest's: every mapping below 64 MiB.
-(run_in --memory 512m -- sleep 20 </dev/null >/dev/null 2>&1; true) &
+# The worker's memory, but for the guest's: every mapping below 64 MiB. The
+# command is asked to speak, so that the guest's own memory is touched by then.
+mkfifo "$scratch/in" "$scratch/out"
+run_in --memory 512m -- sh -c 'echo up; read -r line' \
+    <"$scratch/in" >"$scratch/out" 2>/dev/null &
 runner=$!
-worker=
-for _ in $(seq 100); do
-    worker=$(pgrep -x supermachine-vm) && break
-    read -rt 0.1 <> <(:) || true
-done
-# Its agent has answered once the kernel's log is quiet: the guest's memory is
-# touched by then.
-read -rt 8 <> <(:) || true
+exec 4>"$scratch/in"
+read -rt 100 line <"$scratch/out" || true
+check worker/up [ "$line" = up ]
+worker=$(pgrep -x supermachine-vm)
 kib=0
 big=
 while read -r first second _; do
@@ -50,7 +49,7 @@ else
     printf '    %s KiB\n' "$kib"
     not_ok worker/memory
 fi
-pkill -x supermachine
+exec 4>&-
 wait "$runner"
 check_clean smp/nothing_left
 finish_part

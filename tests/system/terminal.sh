@@ -12,4 +12,4 @@ check terminal/end_of_input_is_control_d [ "$typed" = typedtyped ]
 absorb '' < <(timeout 900 tests/system/terminal.py "oci:$image" 2>&1 ||
     echo "not ok terminal (status $?)")
 check_clean terminal/nothing_left
-report_total >/dev/null
+finish_part
