@@ -61,7 +61,7 @@ const struct verb verb_doctor = {
     .usage = "",
     .summary = "Look whether machines can run here, and say what to do",
     .details = "Measures the hypervisor, and looks at permissions, kernel, "
-               "agent and disk.\n"
-               "Exits with 0 if machines can run, else with 1.",
+               "agent and disk.",
+    .exit_status = "Exits with 0 if machines can run, else with 1.",
     .run = run_doctor,
 };

@@ -2,8 +2,8 @@
 #include "options.h"
 
 #include "text.h"
+#include "values.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,8 +83,9 @@ static enum options_result unknown(const struct verb *verb, const char *given)
     int length = (int)strcspn(given, "=");
     char word[WORD_MAX];
 
-    for (; count < verb->option_count && count < 64; count++)
-        names[count] = verb->options[count].name;
+    for (size_t i = 0; i < verb->option_count && count < 64; i++)
+        if (verb->options[i].help)
+            names[count++] = verb->options[i].name;
     snprintf(word, sizeof word, "%.*s", length, given);
     near = word[1] == '-' ? options_nearest(word + 2, names, count) : NULL;
     if (near)
@@ -94,50 +95,6 @@ static enum options_result unknown(const struct verb *verb, const char *given)
         complain("%s: unknown option %.*s: see supermachine %s --help",
                  verb->name, length, given, verb->name);
     return OPTIONS_WRONG;
-}
-
-/* "512m" -> bytes. */
-static bool parse_bytes(const char *text, uint64_t *ret)
-{
-    static const char units[] = "bkmgtp";
-    unsigned long long number;
-    const char *unit;
-    char *end;
-    uint64_t scale = 1;
-
-    errno = 0;
-    number = strtoull(text, &end, 10);
-    if (end == text || errno || text[0] < '0' || text[0] > '9')
-        return false;
-    if (*end) {
-        char letter = (char)(*end | 0x20);
-
-        unit = strchr(units, letter);
-        if (!unit)
-            return false;
-        scale = UINT64_C(1) << (10 * (unit - units));
-        end++;
-        if (letter != 'b' && (*end == 'i' || *end == 'I') &&
-            (end[1] | 0x20) == 'b')
-            end += 2;
-        else if (letter != 'b' && (*end | 0x20) == 'b')
-            end++;
-    }
-    return *end == '\0' && !__builtin_mul_overflow(number, scale, ret);
-}
-
-static bool parse_count(const char *text, uint32_t *ret)
-{
-    unsigned long long number;
-    char *end;
-
-    errno = 0;
-    number = strtoull(text, &end, 10);
-    if (end == text || *end || errno || text[0] < '0' || text[0] > '9' ||
-        number > UINT32_MAX)
-        return false;
-    *ret = (uint32_t)number;
-    return true;
 }
 
 static enum options_result set_value(const struct verb *verb,
@@ -155,13 +112,13 @@ static enum options_result set_value(const struct verb *verb,
         *(const char **)field = value;
         break;
     case OPTION_BYTES:
-        fine = parse_bytes(value, field);
+        fine = value_bytes(value, field);
         if (!fine)
             complain("%s: --%s %s: not a size: a number with b, k, m, g or t",
                      verb->name, option->name, value);
         break;
     case OPTION_COUNT:
-        fine = parse_count(value, field);
+        fine = value_count(value, field);
         if (!fine)
             complain("%s: --%s %s: not a whole number", verb->name,
                      option->name, value);
@@ -170,6 +127,18 @@ static enum options_result set_value(const struct verb *verb,
         fine = option_list_add(field, value);
         if (!fine)
             complain("%s: out of memory", verb->name);
+        break;
+    case OPTION_TIME:
+        fine = value_duration(value, field);
+        if (!fine)
+            complain("%s: --%s %s: not a time: seconds, or as 1m30s",
+                     verb->name, option->name, value);
+        break;
+    case OPTION_SIGNAL:
+        fine = value_signal(value, field);
+        if (!fine)
+            complain("%s: --%s %s: not a signal: as TERM, SIGTERM or 15",
+                     verb->name, option->name, value);
         break;
     }
     return fine ? OPTIONS_OK : OPTIONS_WRONG;
@@ -183,6 +152,24 @@ static enum options_result need_value(const struct verb *verb,
     return OPTIONS_WRONG;
 }
 
+const struct option *options_by_name(const struct verb *verb, const char *name,
+                                     size_t length)
+{
+    for (size_t i = 0; i < verb->option_count; i++)
+        if (strlen(verb->options[i].name) == length &&
+            memcmp(verb->options[i].name, name, length) == 0)
+            return &verb->options[i];
+    return NULL;
+}
+
+const struct option *options_by_letter(const struct verb *verb, char letter)
+{
+    for (size_t i = 0; i < verb->option_count; i++)
+        if (verb->options[i].letter && verb->options[i].letter == letter)
+            return &verb->options[i];
+    return NULL;
+}
+
 /* "--name", "--name=value" or "--name value"; *at stands on it. */
 static enum options_result parse_long(const struct verb *verb, char ***at,
                                       void *values)
@@ -190,34 +177,21 @@ static enum options_result parse_long(const struct verb *verb, char ***at,
     const char *word = **at + 2;
     size_t length = strcspn(word, "=");
     const char *value = word[length] ? word + length + 1 : NULL;
+    const struct option *option = options_by_name(verb, word, length);
 
-    for (size_t i = 0; i < verb->option_count; i++) {
-        const struct option *option = &verb->options[i];
-
-        if (strlen(option->name) != length ||
-            memcmp(option->name, word, length) != 0)
-            continue;
-        if (option->kind == OPTION_FLAG && value) {
-            complain("%s: --%s takes no value", verb->name, option->name);
-            return OPTIONS_WRONG;
-        }
-        if (option->kind != OPTION_FLAG && !value) {
-            value = (*at)[1];
-            if (!value)
-                return need_value(verb, option);
-            (*at)++;
-        }
-        return set_value(verb, option, value, values);
+    if (!option)
+        return unknown(verb, **at);
+    if (option->kind == OPTION_FLAG && value) {
+        complain("%s: --%s takes no value", verb->name, option->name);
+        return OPTIONS_WRONG;
     }
-    return unknown(verb, **at);
-}
-
-static const struct option *by_letter(const struct verb *verb, char letter)
-{
-    for (size_t i = 0; i < verb->option_count; i++)
-        if (verb->options[i].letter && verb->options[i].letter == letter)
-            return &verb->options[i];
-    return NULL;
+    if (option->kind != OPTION_FLAG && !value) {
+        value = (*at)[1];
+        if (!value)
+            return need_value(verb, option);
+        (*at)++;
+    }
+    return set_value(verb, option, value, values);
 }
 
 /* "-i", "-it", "-m 1g" or "-m1g"; *at stands on it. */
@@ -227,7 +201,7 @@ static enum options_result parse_short(const struct verb *verb, char ***at,
     const char *word = **at;
 
     for (size_t i = 1; word[i]; i++) {
-        const struct option *option = by_letter(verb, word[i]);
+        const struct option *option = options_by_letter(verb, word[i]);
         enum options_result result;
         const char *value = NULL;
 
@@ -251,10 +225,17 @@ enum options_result options_parse(const struct verb *verb, char **arguments,
                                   void *values, char ***rest)
 {
     char **at = arguments;
+    char **kept = arguments; /* behind the arguments that are no options */
 
-    for (; *at && (*at)[0] == '-' && (*at)[1]; at++) {
+    for (; *at; at++) {
         enum options_result result;
 
+        if ((*at)[0] != '-' || !(*at)[1]) {
+            if (!verb->options_anywhere)
+                break;
+            *kept++ = *at;
+            continue;
+        }
         if (strcmp(*at, "--") == 0) {
             at++;
             break;
@@ -269,26 +250,52 @@ enum options_result options_parse(const struct verb *verb, char **arguments,
             return result;
     }
     *rest = at;
+    if (verb->options_anywhere) {
+        *rest = arguments;
+        while (*at)
+            *kept++ = *at++;
+        *kept = NULL;
+    }
     return OPTIONS_OK;
+}
+
+static void help_option(const struct option *option)
+{
+    char left[64];
+
+    snprintf(left, sizeof left, "--%s%s%s", option->name,
+             option->value ? " " : "", option->value ? option->value : "");
+    if (option->letter)
+        printf("  -%c, ", option->letter);
+    else
+        printf("      ");
+    if (strlen(left) > 22)
+        printf("%s\n%28s ", left, "");
+    else
+        printf("%-22s ", left);
+    puts(option->help);
 }
 
 void options_help(const struct verb *verb)
 {
+    size_t shown = 0;
+
     printf("Usage: supermachine %s %s\n\n%s\n", verb->name, verb->usage,
            verb->summary);
     if (verb->details)
         printf("\n%s\n", verb->details);
-    if (verb->option_count)
-        printf("\nOptions:\n");
+    if (verb->exit_status)
+        printf("\n%s\n", verb->exit_status);
     for (size_t i = 0; i < verb->option_count; i++) {
-        const struct option *option = &verb->options[i];
-        char left[64];
-
-        snprintf(left, sizeof left, "--%s%s%s", option->name,
-                 option->value ? " " : "", option->value ? option->value : "");
-        if (option->letter)
-            printf("  -%c, %-22s %s\n", option->letter, left, option->help);
-        else
-            printf("      %-22s %s\n", left, option->help);
+        if (!verb->options[i].help)
+            continue;
+        if (shown++ == 0)
+            printf("\nOptions:\n");
+        help_option(&verb->options[i]);
     }
+    if (verb->example_count)
+        printf("\nExamples:\n");
+    for (size_t i = 0; i < verb->example_count; i++)
+        printf("  # %s\n  %s\n", verb->examples[i].what,
+               verb->examples[i].command);
 }

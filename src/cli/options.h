@@ -3,9 +3,15 @@
  * How it works
  *   A verb is a row of a table: its name, its words for --help, and its
  *   options, each of which writes one field of the verb's own struct. Options
- *   come before the first argument; "--" ends them. Short flags may be joined
- *   ("-it"), values follow as "-m 1g", "-m1g", "--memory 1g" or "--memory=1g".
- *   An unknown option or verb names the nearest known one.
+ *   come before the first argument, or anywhere if the verb says so; "--" ends
+ *   them. Short flags may be joined ("-it"), values follow as "-m 1g", "-m1g",
+ *   "--memory 1g" or "--memory=1g". An unknown option or verb names the nearest
+ *   known one.
+ *
+ *   From the same table come --help, the manual pages (man.h) and what shells
+ *   complete (complete.h). These read the words for a value, here and in
+ *   `usage`: MACHINE, IMAGE, VERB and SIGNAL are names of such, FILE and DIR
+ *   paths, "missing|always" is one of these words.
  */
 #ifndef SM_CLI_OPTIONS_H
 #define SM_CLI_OPTIONS_H
@@ -19,7 +25,9 @@ enum option_kind {
     OPTION_STRING, /* const char *: the last one given                     */
     OPTION_BYTES,  /* uint64_t: "512m", "2GiB"; a bare number is bytes     */
     OPTION_COUNT,  /* uint32_t                                             */
-    OPTION_LIST    /* struct option_list: all that were given              */
+    OPTION_LIST,   /* struct option_list: all that were given              */
+    OPTION_TIME,   /* uint64_t: milliseconds; "10" (seconds), "1m30s"      */
+    OPTION_SIGNAL  /* int: "SIGTERM", "TERM", "15"; Linux's number         */
 };
 
 struct option {
@@ -28,7 +36,7 @@ struct option {
     enum option_kind kind;
     size_t field;      /* offset in the verb's struct */
     const char *value; /* what --help calls the value, NULL for flags */
-    const char *help;
+    const char *help;  /* NULL: it is known but shown nowhere */
 };
 
 /* The values of a repeated option, NULL at the end. */
@@ -41,11 +49,30 @@ struct option_list {
 bool option_list_add(struct option_list *list, const char *value);
 void option_list_done(struct option_list *list);
 
+/* The heading under which a verb stands in the main help. */
+enum verb_group { VERB_OTHER, VERB_MACHINES, VERB_IMAGES, VERB_HIDDEN };
+
+struct verb_example {
+    const char *what;    /* a line that tells, without full stop */
+    const char *command; /* a command line, as typed */
+};
+
 struct verb {
     const char *name;
     const char *usage;   /* "[OPTIONS] IMAGE [COMMAND [ARG...]]" */
     const char *summary; /* one line */
-    const char *details; /* paragraphs, may be NULL */
+    /* Paragraphs, may be NULL, in lines of at most 79 columns. A line that
+     * begins with two spaces tells of a word: "  WORD   what it is", where
+     * deeper lines go on with that. */
+    const char *details;
+    /* Likewise, of the exit status; NULL: 0, or 125 when it failed. */
+    const char *exit_status;
+    const struct verb_example *examples;
+    size_t example_count;
+    enum verb_group group;
+    /* Options may stand behind arguments too. Not for verbs whose arguments
+     * are a command, which has options of its own. */
+    bool options_anywhere;
     const struct option *options;
     size_t option_count;
     /* (arguments) ends with NULL. Returns the exit status. */
@@ -61,7 +88,8 @@ enum options_result {
 
 /*
  * Parse (arguments), NULL at the end, into (values), the verb's struct. *rest
- * becomes the first argument that is not an option.
+ * becomes the arguments that are no options, NULL at the end; it is a part of
+ * (arguments), which are put in another order if options may be anywhere.
  */
 enum options_result options_parse(const struct verb *verb, char **arguments,
                                   void *values, char ***rest);
@@ -69,6 +97,13 @@ enum options_result options_parse(const struct verb *verb, char **arguments,
 /* The nearest of (names) to (word), or NULL if none is near. */
 const char *options_nearest(const char *word, const char *const *names,
                             size_t count);
+
+/* The option of a letter, or NULL. */
+const struct option *options_by_letter(const struct verb *verb, char letter);
+
+/* The option whose name is the first (length) bytes of (name), or NULL. */
+const struct option *options_by_name(const struct verb *verb, const char *name,
+                                     size_t length);
 
 /* Print (verb)'s help on standard output. */
 void options_help(const struct verb *verb);

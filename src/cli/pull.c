@@ -70,5 +70,6 @@ const struct verb verb_pull = {
                "there.\nPrints the digest of its manifest.",
     .options = pull_option_table,
     .option_count = sizeof pull_option_table / sizeof pull_option_table[0],
+    .group = VERB_IMAGES,
     .run = run_pull,
 };

@@ -337,10 +337,12 @@ const struct verb verb_run = {
         "  -                          a tar on standard input: one of these\n"
         "                             archives, or a root file system\n\n"
         "If standard input and output are a terminal, the command gets one "
-        "too.\n"
+        "too.",
+    .exit_status =
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "
         "not found,\n128 + N when it was ended by signal N.",
+    .group = VERB_MACHINES,
     .options = run_option_table,
     .option_count = sizeof run_option_table / sizeof run_option_table[0],
     .run = run_run,

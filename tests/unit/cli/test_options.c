@@ -20,6 +20,9 @@ struct values {
     struct option_list env;
     bool interactive;
     bool tty;
+    bool secret;
+    uint64_t grace_ms;
+    int signal;
     uint64_t guard; /* nothing writes here */
 };
 
@@ -32,6 +35,15 @@ static const struct option option_table[] = {
     {"env", 'e', OPTION_LIST, FIELD(env), "NAME=VALUE", "a variable"},
     {"interactive", 'i', OPTION_FLAG, FIELD(interactive), NULL, "keep stdin"},
     {"tty", 't', OPTION_FLAG, FIELD(tty), NULL, "a terminal"},
+    {"grace", 0, OPTION_TIME, FIELD(grace_ms), "TIME", "how long to wait"},
+    {"signal", 's', OPTION_SIGNAL, FIELD(signal), "SIGNAL", "what to send"},
+    {"a-rather-long-name", 0, OPTION_STRING, FIELD(name), "VALUE", "is long"},
+    {"secret", 0, OPTION_FLAG, FIELD(secret), NULL, NULL},
+};
+
+static const struct verb_example examples[] = {
+    {"Win", "supermachine play chess"},
+    {"Lose", "supermachine play --tty go"},
 };
 
 static const struct verb verb = {
@@ -40,6 +52,9 @@ static const struct verb verb = {
     .summary = "Play a game",
     .options = option_table,
     .option_count = ARRAY_LEN(option_table),
+    .exit_status = "The score.",
+    .examples = examples,
+    .example_count = ARRAY_LEN(examples),
 };
 
 /* A command line that was parsed. */
@@ -50,8 +65,10 @@ struct parsed {
     char said[4096]; /* on standard output and standard error */
 };
 
-/* Words of a command line; what is printed meanwhile goes to parsed->said. */
-static void parse(struct parsed *parsed, const char *const *words)
+/* Words of a command line of (of); what is printed meanwhile goes to
+ * parsed->said. */
+static void parse_of(const struct verb *of, struct parsed *parsed,
+                     const char *const *words)
 {
     int saved[2] = {fcntl(1, F_DUPFD_CLOEXEC, 10),
                     fcntl(2, F_DUPFD_CLOEXEC, 10)};
@@ -62,7 +79,7 @@ static void parse(struct parsed *parsed, const char *const *words)
     fflush(stdout);
     dup2(said, 1);
     dup2(said, 2);
-    parsed->result = options_parse(&verb, (char **)(uintptr_t)words,
+    parsed->result = options_parse(of, (char **)(uintptr_t)words,
                                    &parsed->values, &parsed->rest);
     fflush(stdout);
     dup2(saved[0], 1);
@@ -73,6 +90,11 @@ static void parse(struct parsed *parsed, const char *const *words)
     close(saved[1]);
     close(said);
     assert_true(parsed->values.guard == 0x5ca1ab1e);
+}
+
+static void parse(struct parsed *parsed, const char *const *words)
+{
+    parse_of(&verb, parsed, words);
 }
 
 #define PARSE(parsed, ...)                                                     \
@@ -277,6 +299,73 @@ static void test_options_end_at_the_first_argument(void **state)
     }
 }
 
+static void test_options_may_stand_anywhere_if_the_verb_says_so(void **state)
+{
+    static const struct {
+        const char *words[8];
+        const char *rest[8];
+        bool tty;
+    } table[] = {
+        {{NULL}, {NULL}, false},
+        {{"x", "-t"}, {"x"}, true},
+        {{"-t", "x"}, {"x"}, true},
+        {{"x", "--name", "n", "y", "-t", "z"}, {"x", "y", "z"}, true},
+        {{"x", "-", "-t"}, {"x", "-"}, true},
+        {{"x", "--", "-t", "y"}, {"x", "-t", "y"}, false},
+        {{"--", "-t"}, {"-t"}, false},
+        {{"x", "-t", "--"}, {"x"}, true},
+    };
+    struct verb anywhere = verb;
+
+    (void)state;
+    anywhere.options_anywhere = true;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct parsed parsed;
+        const char *words[8];
+
+        memcpy(words, table[i].words, sizeof words);
+        parse_of(&anywhere, &parsed, words);
+        assert_int_equal(parsed.result, OPTIONS_OK);
+        assert_int_equal(parsed.values.tty, table[i].tty);
+        for (size_t k = 0; table[i].rest[k]; k++) {
+            assert_string_equal(parsed.rest[k], table[i].rest[k]);
+            assert_true(table[i].rest[k + 1] || !parsed.rest[k + 1]);
+        }
+        assert_true(table[i].rest[0] || !parsed.rest[0]);
+    }
+}
+
+static void test_options_take_times_and_signals(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    PARSE(&parsed, "--grace", "1m30s", "-s", "hup");
+    assert_int_equal(parsed.result, OPTIONS_OK);
+    assert_int_equal(parsed.values.grace_ms, 90000);
+    assert_int_equal(parsed.values.signal, 1);
+    PARSE(&parsed, "--grace", "soon");
+    assert_int_equal(parsed.result, OPTIONS_WRONG);
+    assert_non_null(strstr(parsed.said, "--grace soon: not a time"));
+    PARSE(&parsed, "--signal=SIGNAL");
+    assert_int_equal(parsed.result, OPTIONS_WRONG);
+    assert_non_null(strstr(parsed.said, "--signal SIGNAL: not a signal"));
+}
+
+static void test_options_that_are_hidden_work(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    PARSE(&parsed, "--secret");
+    assert_int_equal(parsed.result, OPTIONS_OK);
+    assert_true(parsed.values.secret);
+    PARSE(&parsed, "--help");
+    assert_null(strstr(parsed.said, "secret"));
+    PARSE(&parsed, "--secre");
+    assert_null(strstr(parsed.said, "--secret"));
+}
+
 /* One line that names the verb, the word and, where there is one, the way out.
  */
 static void test_options_say_what_is_wrong(void **state)
@@ -366,9 +455,21 @@ static void test_options_help_names_every_option(void **state)
     assert_int_equal(parsed.result, OPTIONS_HELP);
     assert_non_null(strstr(parsed.said, "Usage: supermachine play [OPTIONS]"));
     for (size_t i = 0; i < ARRAY_LEN(option_table); i++) {
+        if (!option_table[i].help)
+            continue;
         assert_non_null(strstr(parsed.said, option_table[i].name));
         assert_non_null(strstr(parsed.said, option_table[i].help));
     }
+    assert_non_null(strstr(parsed.said, "\nThe score.\n\nOptions:\n"));
+    assert_non_null(
+        strstr(parsed.said, "\n  -m, --memory SIZE          memory\n"));
+    assert_non_null(strstr(parsed.said,
+                           "\n      --a-rather-long-name VALUE\n"
+                           "                             is long\n"));
+    assert_non_null(strstr(parsed.said,
+                           "\n\nExamples:\n"
+                           "  # Win\n  supermachine play chess\n"
+                           "  # Lose\n  supermachine play --tty go\n"));
     /* Behind the first argument it is the command's. */
     PARSE(&parsed, "x", "--help");
     assert_int_equal(parsed.result, OPTIONS_OK);
@@ -404,6 +505,9 @@ int main(void)
         cmocka_unit_test(test_options_short_flags_may_be_joined),
         cmocka_unit_test(test_options_lists_keep_all_in_order),
         cmocka_unit_test(test_options_end_at_the_first_argument),
+        cmocka_unit_test(test_options_may_stand_anywhere_if_the_verb_says_so),
+        cmocka_unit_test(test_options_take_times_and_signals),
+        cmocka_unit_test(test_options_that_are_hidden_work),
         cmocka_unit_test(test_options_say_what_is_wrong),
         cmocka_unit_test(test_options_nearest_is_near),
         cmocka_unit_test(test_options_help_names_every_option),

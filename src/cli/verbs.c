@@ -1,0 +1,52 @@
+/* verbs.c: the table of all verbs; see verbs.h. */
+#include "verbs.h"
+
+#include "text.h"
+
+#include <string.h>
+
+const struct verb *const verb_table[] = {
+    &verb_run, &verb_pull, &verb_doctor, &verb_help, &verb_version, NULL,
+};
+
+const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; verb_table[i]; i++)
+        if (strcmp(verb_table[i]->name, name) == 0)
+            return verb_table[i];
+    return NULL;
+}
+
+const struct verb *verb_expect(const char *name)
+{
+    const struct verb *verb = verb_find(name);
+    const char *names[sizeof verb_table / sizeof verb_table[0]];
+    const char *near;
+    size_t count = 0;
+
+    if (verb)
+        return verb;
+    for (size_t i = 0; verb_table[i]; i++)
+        if (verb_table[i]->group != VERB_HIDDEN)
+            names[count++] = verb_table[i]->name;
+    near = options_nearest(name, names, count);
+    if (near)
+        complain("unknown verb %s: did you mean %s?", name, near);
+    else if (name[0] == '-')
+        complain("unknown option %s: see supermachine --help", name);
+    else
+        complain("unknown verb %s: see supermachine --help", name);
+    return NULL;
+}
+
+const char *verb_group_name(enum verb_group group)
+{
+    static const char *const names[] = {
+        [VERB_OTHER] = "Other",
+        [VERB_MACHINES] = "Machines",
+        [VERB_IMAGES] = "Images",
+        [VERB_HIDDEN] = "Hidden",
+    };
+
+    return names[group];
+}
