@@ -1,4 +1,5 @@
 /* main.c: the command-line program: finds the verb and hands over. */
+#include "complete.h"
 #include "help.h"
 #include "text.h"
 #include "verbs.h"
@@ -24,6 +25,11 @@ int main(int argc, char **argv)
     }
     if (is_one_of(argv[1], "--help", "-h")) {
         help_program(stdout);
+        return 0;
+    }
+    /* Shells ask this (complete.h): it is nobody's verb. */
+    if (argc > 2 && strcmp(argv[1], "__complete") == 0) {
+        complete(verb_table, (size_t)argc - 2, argv + 2);
         return 0;
     }
     verb = is_one_of(argv[1], "--version", "-v") ? &verb_version

@@ -2,7 +2,6 @@
 #include "man.h"
 
 #include "help.h"
-#include "verbs.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -299,3 +299,14 @@ void options_help(const struct verb *verb)
         printf("  # %s\n  %s\n", verb->examples[i].what,
                verb->examples[i].command);
 }
+
+const char *verb_group_name(enum verb_group group)
+{
+    static const char *const names[] = {
+        [VERB_OTHER] = "Other",
+        [VERB_MACHINES] = "Machines",
+        [VERB_IMAGES] = "Images",
+    };
+
+    return names[group];
+}

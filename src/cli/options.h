@@ -50,7 +50,9 @@ bool option_list_add(struct option_list *list, const char *value);
 void option_list_done(struct option_list *list);
 
 /* The heading under which a verb stands in the main help. */
-enum verb_group { VERB_OTHER, VERB_MACHINES, VERB_IMAGES, VERB_HIDDEN };
+enum verb_group { VERB_OTHER, VERB_MACHINES, VERB_IMAGES };
+
+const char *verb_group_name(enum verb_group group);
 
 struct verb_example {
     const char *what;    /* a line that tells, without full stop */

@@ -46,7 +46,7 @@ static const struct option run_option_table[] = {
      "set a variable; NAME alone takes the caller's"},
     {"env-file", 0, OPTION_LIST, FIELD(env_files), "FILE",
      "set the variables of a file, one per line"},
-    {"workdir", 'w', OPTION_STRING, FIELD(workdir), "DIR",
+    {"workdir", 'w', OPTION_STRING, FIELD(workdir), "PATH",
      "working directory, made when missing"},
     {"user", 'u', OPTION_STRING, FIELD(user), "USER[:GROUP]",
      "name or number, looked up in the image"},

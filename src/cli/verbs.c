@@ -5,9 +5,12 @@
 
 #include <string.h>
 
+/* clang-format off: one per line */
 const struct verb *const verb_table[] = {
-    &verb_run, &verb_pull, &verb_doctor, &verb_help, &verb_version, NULL,
+    &verb_run,     &verb_pull, &verb_completion, &verb_doctor, &verb_help,
+    &verb_version, NULL,
 };
+/* clang-format on */
 
 const struct verb *verb_find(const char *name)
 {
@@ -27,8 +30,7 @@ const struct verb *verb_expect(const char *name)
     if (verb)
         return verb;
     for (size_t i = 0; verb_table[i]; i++)
-        if (verb_table[i]->group != VERB_HIDDEN)
-            names[count++] = verb_table[i]->name;
+        names[count++] = verb_table[i]->name;
     near = options_nearest(name, names, count);
     if (near)
         complain("unknown verb %s: did you mean %s?", name, near);
@@ -37,16 +39,4 @@ const struct verb *verb_expect(const char *name)
     else
         complain("unknown verb %s: see supermachine --help", name);
     return NULL;
-}
-
-const char *verb_group_name(enum verb_group group)
-{
-    static const char *const names[] = {
-        [VERB_OTHER] = "Other",
-        [VERB_MACHINES] = "Machines",
-        [VERB_IMAGES] = "Images",
-        [VERB_HIDDEN] = "Hidden",
-    };
-
-    return names[group];
 }

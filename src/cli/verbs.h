@@ -7,10 +7,12 @@
 extern const struct verb verb_run;
 extern const struct verb verb_pull;
 extern const struct verb verb_doctor;
+extern const struct verb verb_completion;
 extern const struct verb verb_version;
 extern const struct verb verb_help;
 
-/* All of them, NULL at the end, in the order of the main help. */
+/* All of them, NULL at the end, in the order of the main help. The build reads
+ * the rows too: the verb called NAME is verb_NAME. */
 extern const struct verb *const verb_table[];
 
 /* The verb called (name), or NULL. */
@@ -18,8 +20,5 @@ const struct verb *verb_find(const char *name);
 
 /* verb_find(), with a message when there is none. */
 const struct verb *verb_expect(const char *name);
-
-/* The heading of (group) in the main help. */
-const char *verb_group_name(enum verb_group group);
 
 #endif
