@@ -7,8 +7,11 @@
 #include <string.h>
 #include <supermachine.h>
 
-static const struct verb *const verbs[] = {&verb_run, &verb_pull, &verb_doctor,
-                                           &verb_version};
+static const struct verb *const verbs[] = {
+    &verb_run,  &verb_exec, &verb_ps,     &verb_logs,    &verb_stop,
+    &verb_kill, &verb_wait, &verb_pause,  &verb_unpause, &verb_rename,
+    &verb_rm,   &verb_pull, &verb_doctor, &verb_version,
+};
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 
