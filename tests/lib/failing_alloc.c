@@ -17,6 +17,8 @@ void *__wrap_realloc(void *old, size_t bytes);
 char *__wrap_strdup(const char *string);
 int __wrap_asprintf(char **ret, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+FILE *__real_open_memstream(char **ret, size_t *bytes);
+FILE *__wrap_open_memstream(char **ret, size_t *bytes);
 void __wrap_free(void *block);
 
 static size_t countdown;
@@ -92,6 +94,15 @@ int __wrap_asprintf(char **ret, const char *fmt, ...)
     va_end(ap);
     live += length >= 0;
     return length;
+}
+
+/* The block that is counted is the one in *ret, which the caller frees. */
+FILE *__wrap_open_memstream(char **ret, size_t *bytes)
+{
+    FILE *stream = fails_now() ? NULL : __real_open_memstream(ret, bytes);
+
+    live += stream != NULL;
+    return stream;
 }
 
 void __wrap_free(void *block)

@@ -1,9 +1,10 @@
 /* failing_alloc.h: allocations that fail on command, and are counted.
  *
  * An executable that is linked with failing_alloc_args (meson.build) has its
- * malloc, calloc, realloc, strdup, asprintf and free go through here. A test
- * lets the first allocation of a call fail, then the second, and so on, until
- * the call comes through; every failure must be reported, and nothing may
+ * malloc, calloc, realloc, strdup, asprintf, open_memstream and free go through
+ * here.
+ * A test lets the first allocation of a call fail, then the second, and so on,
+ * until the call comes through; every failure must be reported, and nothing may
  * stay behind.
  */
 #ifndef SM_TESTS_FAILING_ALLOC_H
