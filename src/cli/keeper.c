@@ -34,6 +34,7 @@ struct service {
     struct client *clients;
     size_t client_count;
     int64_t kill_at_ms; /* on the monotonic clock; 0: no stop under way */
+    bool killed;        /* that time came, or somebody wanted it at once */
     bool ended;
     int rc;
     struct sm_exit_status status;
@@ -174,8 +175,10 @@ static void serve_kill(struct service *service, struct client *client,
     int rc;
 
     /* A machine that stands still hears nothing but the end. */
-    if (number == SIGKILL && keeper->record->state == RECORD_PAUSED)
+    if (number == SIGKILL && keeper->record->state == RECORD_PAUSED) {
+        service->killed = true;
         sm_machine_kill(keeper->machine);
+    }
     rc = sm_exec_signal(keeper->exec, number, &err);
     answer(client, rc, &err);
 }
@@ -191,7 +194,8 @@ static void serve_stop(struct service *service, struct client *client,
         sm_machine_resume(keeper->machine, NULL) == 0)
         keeper->record->state = RECORD_RUNNING;
     sm_exec_signal(keeper->exec, (int)keeper->record->stop_signal, NULL);
-    if (!service->kill_at_ms || kill_at < service->kill_at_ms)
+    if (!service->killed &&
+        (!service->kill_at_ms || kill_at < service->kill_at_ms))
         service->kill_at_ms = kill_at;
 }
 
@@ -367,8 +371,7 @@ static void look_after_machine(struct service *service)
     rc = sm_exec_wait(keeper->exec, SM_NOWAIT, &service->status, &service->err);
     if (rc == SM_ETIMEOUT)
         return;
-    if (rc == SM_EGUEST && service->kill_at_ms) {
-        /* That was us, after the grace. */
+    if (rc && service->killed) {
         service->status = (struct sm_exit_status){.signal = SIGKILL};
         rc = 0;
     }
@@ -386,6 +389,8 @@ static int patience(struct service *service)
     left = service->kill_at_ms - now_ms();
     if (left > 0)
         return left < 60000 ? (int)left : 60000;
+    service->killed = true;
+    service->kill_at_ms = 0;
     sm_machine_kill(service->keeper->machine);
     return -1;
 }

@@ -29,15 +29,42 @@ static int not_running(const struct record *record, struct sm_error *err)
                      record->name);
 }
 
+/* Ask one that may end while we do. 0 and *record as it is afterwards; 1: it
+ * answered. */
+static int ask_or_reload(struct record *record, enum control_type type,
+                         const char *text, struct sm_exit_status *status,
+                         struct sm_error *err)
+{
+    struct record again;
+    int rc = control_ask(record, type, text, status, err);
+
+    if (rc == 0)
+        return 1;
+    if (rc != SM_ENOENT && rc != SM_ECLOSED)
+        return rc;
+    rc = record_find(record->home, record->id, &again, err);
+    if (rc)
+        return rc;
+    record_done(record);
+    *record = again;
+    return record_is_live(record)
+               ? text_fail(err, SM_ECLOSED, "the machine %s does not answer",
+                           record->name)
+               : 0;
+}
+
 static int stop_one(struct record *record, const struct each_options *options,
                     struct sm_error *err)
 {
     char text[16];
+    int rc;
 
     if (!record_is_live(record))
         return 0; /* as was asked for */
     snprintf(text, sizeof text, "%u", options->grace_s);
-    return control_ask(record, CONTROL_STOP, text, NULL, err);
+    rc = ask_or_reload(record, CONTROL_STOP, text, NULL, err);
+    /* One that nobody wanted to see again is gone: as good. */
+    return rc == 1 || rc == SM_ENOENT ? 0 : rc;
 }
 
 static int kill_one(struct record *record, const struct each_options *options,
@@ -99,11 +126,11 @@ static int wait_one(struct record *record, const struct each_options *options,
 
     (void)options;
     if (record_is_live(record)) {
-        rc = control_ask(record, CONTROL_WAIT, NULL, &status, err);
+        rc = ask_or_reload(record, CONTROL_WAIT, NULL, &status, err);
+        if (rc == 1)
+            printf("%d\n", sm_exit_code(&status));
         if (rc)
-            return rc;
-        printf("%d\n", sm_exit_code(&status));
-        return 0;
+            return rc == 1 ? 0 : rc;
     }
     if (record->state == RECORD_DEAD)
         return text_fail(err, SM_EGUEST, "the machine %s died with its keeper",

@@ -92,6 +92,18 @@ static enum listing_colour put_status(const struct record *record, char *to,
     return LISTING_RED;
 }
 
+/* Labels as Docker shows them: "A=B,C=D". */
+static void put_labels(struct listing *listing, const char *labels)
+{
+    char *text = strdup(labels);
+
+    for (char *at = text; at && *at; at++)
+        if (*at == '\n')
+            *at = ',';
+    listing_text(listing, LABELS, text);
+    free(text);
+}
+
 static void add_row(struct listing *listing, const struct record *record)
 {
     char text[128];
@@ -111,7 +123,7 @@ static void add_row(struct listing *listing, const struct record *record)
     listing_text(listing, STATE, record_state_name(record->state));
     times_text(record->created_ns, when);
     listing_text(listing, CREATED_AT, when);
-    listing_text(listing, LABELS, record->labels);
+    put_labels(listing, record->labels);
     if (record->state == RECORD_EXITED)
         listing_number(listing, EXIT_CODE, record->exit_code, NULL);
     if (record_is_live(record))

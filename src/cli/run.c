@@ -185,19 +185,25 @@ static int keep(struct run *run, int listener, struct sm_exit_status *status,
         rc = journal_open(&keeper.journal, &run->record, err);
     if (!rc)
         rc = sm_machine_start(run->machine, 0, err);
-    run->record.started_ns = record_now_ns();
-    run->record.state = RECORD_RUNNING;
-    if (!rc)
-        rc = record_save(&run->record, err);
+    /* Only one that really runs may be left alone. */
+    if (!rc && run->options->detach)
+        rc = sm_exec_wait_started(run->exec, 0, err);
     if (rc) {
         close(listener);
-    } else {
-        if (run->has_terminal)
-            terminal_set(&run->terminal, TERMINAL_RAW);
-        if (run->options->detach)
-            let_go(run);
-        rc = keeper_run(&keeper, listener, status, err);
+        journal_close(&keeper.journal);
+        return rc;
     }
+    run->record.started_ns = record_now_ns();
+    run->record.state = RECORD_RUNNING;
+    rc = record_save(&run->record, err);
+    if (!rc && run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_RAW);
+    if (!rc && run->options->detach)
+        let_go(run);
+    if (!rc)
+        rc = keeper_run(&keeper, listener, status, err);
+    else
+        close(listener);
     journal_close(&keeper.journal);
     return rc;
 }

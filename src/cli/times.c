@@ -1,5 +1,4 @@
 /* times.c: points in time; see times.h. */
-#define _GNU_SOURCE /* timegm() */
 #include "times.h"
 
 #include <stdio.h>
