@@ -559,6 +559,18 @@ SM_API int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
                         struct sm_exit_status *ret, struct sm_error *err);
 
 /*
+ * Wait until the command's program has been loaded and runs, or has run: from
+ * then on it is the command's own doing how it ends.
+ *
+ * timeout_ms   0: wait for ever; SM_NOWAIT.
+ * Returns      0, or SM_ETIMEOUT (call again), or, as sm_exec_wait(), why it
+ *              never ran.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_exec_wait_started(struct sm_exec *exec, uint32_t timeout_ms,
+                                struct sm_error *err);
+
+/*
  * A descriptor that is readable while sm_exec_read() would give bytes or an
  * end, while sm_exec_write() would take bytes that it refused before, and after
  * the end of the command or its machine. It belongs to (exec): do not read or

@@ -107,6 +107,12 @@ int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
     return program_wait(exec->program, timeout_ms, ret, err);
 }
 
+int sm_exec_wait_started(struct sm_exec *exec, uint32_t timeout_ms,
+                         struct sm_error *err)
+{
+    return program_wait_started(exec->program, timeout_ms, err);
+}
+
 int sm_exec_fd(struct sm_exec *exec, struct sm_error *err)
 {
     return program_fd(exec->program, err);

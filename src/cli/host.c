@@ -1,6 +1,8 @@
 /* host.c: the host object that every verb begins with; see host.h. */
 #include "host.h"
 
+#include "text.h"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -43,4 +45,17 @@ int cli_host_open(struct sm_host **ret, struct sm_error *err)
     if (!config.runtime_dir && own_runtime(runtime, sizeof runtime))
         config.runtime_dir = runtime;
     return sm_host_new(&config, ret, err);
+}
+
+int cli_home(char *to, struct sm_error *err)
+{
+    struct sm_host_config config;
+    char storage[4096];
+    int rc;
+
+    sm_host_config_init(&config);
+    rc = sm_host_config_from_environment(&config, storage, sizeof storage, err);
+    if (!rc && snprintf(to, HOME_MAX, "%s", config.home) >= HOME_MAX)
+        rc = text_fail(err, SM_ELIMIT, "the home folder's path is too long");
+    return rc;
 }

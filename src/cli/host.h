@@ -8,4 +8,9 @@
  * this program's own installation. */
 int cli_host_open(struct sm_host **ret, struct sm_error *err);
 
+enum { HOME_MAX = 4096 };
+
+/* The folder of images and machines, in HOME_MAX bytes. */
+int cli_home(char *to, struct sm_error *err);
+
 #endif

@@ -1,17 +1,21 @@
 /* run.c: `supermachine run`: image -> machine -> command -> its exit status.
  */
+#include "control.h"
 #include "env.h"
+#include "forward.h"
 #include "host.h"
 #include "image.h"
-#include "terminal.h"
+#include "keeper.h"
+#include "signals.h"
 #include "text.h"
 #include "verbs.h"
 
-#include <pthread.h>
-#include <signal.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct run_options {
@@ -20,6 +24,12 @@ struct run_options {
     struct option_list env_given;
     struct option_list env_files;
     struct option_list env; /* both together, whole */
+    struct option_list labels;
+    const char *name;
+    const char *stop_signal_name;
+    uint32_t stop_signal;
+    bool detach;
+    bool remove;
     uint32_t timeout_s;
     const char *workdir;
     const char *user;
@@ -56,6 +66,17 @@ static const struct option run_option_table[] = {
      "host name in the machine"},
     {"timeout", 0, OPTION_COUNT, FIELD(timeout_s), "SECONDS",
      "kill the command, with all that it started, after this time"},
+    {"detach", 'd', OPTION_FLAG, FIELD(detach), NULL,
+     "leave it running and print its ID"},
+    {"rm", 0, OPTION_FLAG, FIELD(remove), NULL,
+     "forget the machine when it ends (as happens to one without -d and "
+     "--name)"},
+    {"name", 0, OPTION_STRING, FIELD(name), "NAME",
+     "the machine's name; one is made up otherwise"},
+    {"label", 'l', OPTION_LIST, FIELD(labels), "KEY=VALUE",
+     "a word of yours that ps and inspect show"},
+    {"stop-signal", 0, OPTION_STRING, FIELD(stop_signal_name), "SIGNAL",
+     "what `supermachine stop` sends (default TERM)"},
     {"interactive", 'i', OPTION_FLAG, FIELD(interactive), NULL,
      "hand standard input on (done in any case)"},
     {"tty", 't', OPTION_FLAG, FIELD(tty), NULL,
@@ -73,84 +94,47 @@ static const struct option run_option_table[] = {
      "print the guest kernel's log at the end, on standard error"},
 };
 
-/* What the thread that waits for signals works on. */
-struct signals {
-    sigset_t set;
+/* One run, from its options to its end. */
+struct run {
+    const struct run_options *options;
+    char **rest; /* image, command */
+    struct sm_host *host;
+    struct sm_image *image;
     struct sm_machine *machine;
     struct sm_exec *exec;
-    struct terminal *terminal; /* NULL: the command has none */
+    struct record record;
+    struct terminal terminal;
+    struct forward forward;
+    bool has_terminal;
+    int report; /* -d: where the parent waits for news; -1 */
 };
 
-enum { PATIENCE = 3 }; /* as many SIGINT or SIGTERM end the machine */
-
-/* Tells the thread that it is no longer needed. */
-#define SIGNAL_LEAVE SIGRTMIN
-
-static void tell_size(const struct signals *signals)
+static void send_signal(void *context, int number)
 {
-    uint32_t rows, columns;
+    struct run *run = context;
 
-    if (terminal_size(&rows, &columns))
-        sm_exec_resize(signals->exec, rows, columns, NULL);
+    sm_exec_signal(run->exec, number, NULL);
 }
 
-/* Signals that are about the terminal. False: it is another one. */
-static bool serve_terminal(const struct signals *signals, int number)
+static void send_size(void *context, uint32_t rows, uint32_t columns)
 {
-    switch (number) {
-    case SIGTSTP:
-        terminal_suspend(signals->terminal);
-        break;
-    case SIGCONT:
-        terminal_resume(signals->terminal);
-        break;
-    case SIGWINCH:
-        break;
-    default:
-        return false;
-    }
-    /* It may have changed while we were stopped. */
-    tell_size(signals);
-    return true;
+    struct run *run = context;
+
+    sm_exec_resize(run->exec, rows, columns, NULL);
 }
 
-/* Hand the caller's signals to the command, until SIGNAL_LEAVE. */
-static void *forward_signals(void *argument)
+static void give_up(void *context)
 {
-    struct signals *signals = argument;
-    int asked_to_end = 0;
-    int number;
+    struct run *run = context;
 
-    while (sigwait(&signals->set, &number) == 0 && number != SIGNAL_LEAVE) {
-        if (signals->terminal && serve_terminal(signals, number))
-            continue;
-        if (number == SIGINT || number == SIGTERM)
-            asked_to_end++;
-        if (asked_to_end >= PATIENCE)
-            sm_machine_kill(signals->machine);
-        else
-            sm_exec_signal(signals->exec, number, NULL);
-    }
-    return NULL;
+    sm_machine_kill(run->machine);
 }
 
-static void block_signals(struct signals *signals)
-{
-    sigemptyset(&signals->set);
-    sigaddset(&signals->set, SIGINT);
-    sigaddset(&signals->set, SIGTERM);
-    sigaddset(&signals->set, SIGHUP);
-    sigaddset(&signals->set, SIGQUIT);
-    sigaddset(&signals->set, SIGUSR1);
-    sigaddset(&signals->set, SIGUSR2);
-    sigaddset(&signals->set, SIGNAL_LEAVE);
-    if (signals->terminal) {
-        sigaddset(&signals->set, SIGWINCH);
-        sigaddset(&signals->set, SIGTSTP);
-        sigaddset(&signals->set, SIGCONT);
-    }
-    pthread_sigmask(SIG_BLOCK, &signals->set, NULL);
-}
+static const struct forward_events forward_events = {
+    .signal = send_signal,
+    .resize = send_size,
+    .give_up = give_up,
+};
 
 /* The extras on standard error that --cost and --console ask for. */
 static void report(const struct run_options *options,
@@ -167,50 +151,121 @@ static void report(const struct run_options *options,
     free(text);
 }
 
-/* With the signals served by their thread. */
-static int carry_command(const struct signals *signals,
-                         struct sm_exit_status *status, struct sm_error *err)
+/* -d: the machine is up. Let go of the terminal and tell the parent. */
+static void let_go(struct run *run)
 {
-    int rc;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    if (signals->terminal)
-        terminal_set(signals->terminal, TERMINAL_WAITING);
-    rc = sm_machine_start(signals->machine, 0, err);
-    if (!rc && signals->terminal)
-        terminal_set(signals->terminal, TERMINAL_RAW);
+    setsid();
+    for (int fd = 0; null >= 0 && fd <= 2; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+    /* One that does not listen any more has been killed: we stay. */
+    if (write(run->report, run->record.id, RECORD_ID_DIGITS) < 0)
+        errno = 0;
+    close(run->report);
+    run->report = -1;
+}
+
+/* Keep the machine until its command has ended. */
+static int keep(struct run *run, int listener, struct sm_exit_status *status,
+                struct sm_error *err)
+{
+    struct keeper keeper = {
+        .record = &run->record,
+        .machine = run->machine,
+        .exec = run->exec,
+        .journal = {.fd = -1},
+        .logged = run->record.logged,
+    };
+    int rc = 0;
+
+    if (keeper.logged)
+        rc = journal_open(&keeper.journal, &run->record, err);
     if (!rc)
-        rc = sm_exec_wait(signals->exec, 0, status, err);
-    if (signals->terminal)
-        terminal_set(signals->terminal, TERMINAL_BEFORE);
+        rc = sm_machine_start(run->machine, 0, err);
+    /* Only one that really runs may be left alone. */
+    if (!rc && run->options->detach)
+        rc = sm_exec_wait_started(run->exec, 0, err);
+    if (rc) {
+        close(listener);
+        journal_close(&keeper.journal);
+        return rc;
+    }
+    run->record.started_ns = record_now_ns();
+    run->record.state = RECORD_RUNNING;
+    rc = record_save(&run->record, err);
+    if (!rc && run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_RAW);
+    if (!rc && run->options->detach)
+        let_go(run);
+    if (!rc)
+        rc = keeper_run(&keeper, listener, status, err);
+    else
+        close(listener);
+    journal_close(&keeper.journal);
     return rc;
 }
 
-static int run_command(const struct run_options *options,
-                       struct sm_machine *machine,
-                       const struct sm_exec_config *command,
-                       struct sm_exit_status *status, struct sm_error *err)
+/* With the caller's signals and terminal in the command's hands. */
+static int keep_in_foreground(struct run *run, int listener,
+                              struct sm_exit_status *status,
+                              struct sm_error *err)
 {
-    struct terminal terminal;
-    struct signals signals = {.machine = machine,
-                              .terminal = command->tty ? &terminal : NULL};
-    pthread_t thread;
-    int rc = sm_exec_new(machine, command, &signals.exec, err);
+    int rc;
 
+    run->forward = (struct forward){
+        .events = &forward_events,
+        .context = run,
+        .terminal = run->has_terminal ? &run->terminal : NULL,
+    };
+    if (run->has_terminal)
+        terminal_init(&run->terminal);
+    if (!forward_start(&run->forward)) {
+        close(listener);
+        return text_fail(err, SM_ENOMEM, "no thread for signals");
+    }
+    if (run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_WAITING);
+    rc = keep(run, listener, status, err);
+    if (run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_BEFORE);
+    forward_stop(&run->forward);
+    return rc;
+}
+
+static int run_command(struct run *run, struct sm_exit_status *status,
+                       struct sm_error *err)
+{
+    const struct run_options *options = run->options;
+    struct sm_exec_config command;
+    int listener;
+    int rc;
+
+    sm_exec_config_init(&command);
+    command.argv = (const char *const *)run->rest + 1;
+    command.entrypoint = options->entrypoint;
+    command.env = options->env.item;
+    command.workdir = options->workdir;
+    command.user = options->user;
+    command.timeout_ms = options->timeout_s * 1000;
+    command.tty = options->tty || (!options->detach && terminal_is_here());
+    terminal_size(&command.rows, &command.columns);
+    if (!options->detach)
+        command.stdin_fd = STDIN_FILENO;
+    else
+        command.stdout_fd = command.stderr_fd = SM_BYTES;
+    run->has_terminal = command.tty && !options->detach;
+    rc = sm_exec_new(run->machine, &command, &run->exec, err);
     if (rc)
         return rc;
-    if (signals.terminal)
-        terminal_init(signals.terminal);
-    block_signals(&signals);
-    if (pthread_create(&thread, NULL, forward_signals, &signals) != 0) {
-        sm_exec_free(signals.exec);
-        snprintf(err->message, sizeof err->message, "no thread for signals");
-        return SM_ENOMEM;
-    }
-    rc = carry_command(&signals, status, err);
-    pthread_kill(thread, SIGNAL_LEAVE);
-    pthread_join(thread, NULL);
-    report(options, machine);
-    sm_exec_free(signals.exec);
+    listener = control_listen(&run->record, err);
+    if (listener < 0)
+        return listener;
+    rc = options->detach ? keep(run, listener, status, err)
+                         : keep_in_foreground(run, listener, status, err);
+    report(options, run->machine);
     return rc;
 }
 
@@ -225,44 +280,154 @@ static int exit_status(int rc, const struct sm_error *err,
     return rc == SM_ENOEXEC ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
 }
 
-static int run_image(struct run_options *options, char **rest)
+/* (words), NULL at the end or alone, with (between) between them. */
+static char *join(char *const *words, const char *between)
 {
-    struct sm_host *host = NULL;
-    struct sm_image *image = NULL;
-    struct sm_machine *machine = NULL;
-    struct sm_machine_config config;
-    struct sm_exec_config command;
-    struct sm_exit_status status = {0};
-    struct sm_error err = {0};
-    int rc = cli_host_open(&host, &err);
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
 
+    if (!to)
+        return NULL;
+    for (int i = 0; words && words[i]; i++)
+        fprintf(to, "%s%s", i ? between : "", words[i]);
+    fclose(to);
+    return text;
+}
+
+static int make_record(struct run *run, struct sm_error *err)
+{
+    const struct run_options *options = run->options;
+    struct record *record = &run->record;
+    char home[HOME_MAX];
+    int rc = cli_home(home, err);
+
+    if (!rc)
+        rc = record_create(home, options->name, record, err);
+    if (rc)
+        return rc;
+    record->created_ns = record_now_ns();
+    record->memory_bytes = options->memory_bytes;
+    record->cpus = options->cpus;
+    record->pid = (uint32_t)getpid();
+    record->stop_signal = options->stop_signal;
+    record->detached = record->logged = options->detach;
+    /* What nobody named and nobody detached leaves nothing behind. */
+    record->remove = options->remove || (!options->detach && !options->name);
+    record->command = join(run->rest + 1, " ");
+    record->labels = join((char *const *)(uintptr_t)options->labels.item, "\n");
+    if (!record->command || !record->labels ||
+        !record_set(&record->image, run->rest[0]))
+        return text_fail(err, SM_ENOMEM, "out of memory");
+    return record_save(record, err);
+}
+
+static int make_machine(struct run *run, struct sm_error *err)
+{
+    const struct run_options *options = run->options;
+    struct sm_machine_config config;
+    char hostname[RECORD_ID_SHOWN + 1];
+
+    memcpy(hostname, run->record.id, RECORD_ID_SHOWN);
+    hostname[RECORD_ID_SHOWN] = '\0';
     sm_machine_config_init(&config);
     config.memory_bytes = options->memory_bytes;
     config.vcpus = options->cpus;
     config.kernel = options->kernel;
-    config.hostname = options->hostname;
+    config.hostname = options->hostname ? options->hostname : hostname;
     config.kernel_args = options->kernel_args;
-    sm_exec_config_init(&command);
-    command.argv = (const char *const *)rest + 1;
-    command.entrypoint = options->entrypoint;
-    command.env = options->env.item;
-    command.workdir = options->workdir;
-    command.user = options->user;
-    command.timeout_ms = options->timeout_s * 1000;
-    command.stdin_fd = STDIN_FILENO;
-    command.tty = options->tty || terminal_is_here();
-    terminal_size(&command.rows, &command.columns);
+    return sm_machine_new(run->host, run->image, &config, &run->machine, err);
+}
+
+/* Everything, in the process that keeps the machine. */
+static int run_here(const struct run_options *options, char **rest, int report)
+{
+    struct run run = {.options = options,
+                      .rest = rest,
+                      .record = {.folder = -1, .lock = -1},
+                      .report = report};
+    struct sm_exit_status status = {0};
+    struct sm_error err = {0};
+    bool recorded;
+    int rc = cli_host_open(&run.host, &err);
+
     if (!rc)
-        rc = cli_image_open(host, rest[0], &options->image, &image, &err);
+        rc = cli_image_open(run.host, rest[0], &options->image, &run.image,
+                            &err);
     if (!rc)
-        rc = sm_machine_new(host, image, &config, &machine, &err);
+        rc = make_record(&run, &err);
+    recorded = run.record.folder >= 0;
     if (!rc)
-        rc = run_command(options, machine, &command, &status, &err);
+        rc = make_machine(&run, &err);
+    if (!rc)
+        rc = run_command(&run, &status, &err);
     rc = exit_status(rc, &err, &status);
-    sm_machine_free(machine);
-    sm_image_free(image);
-    sm_host_free(host);
+    sm_exec_free(run.exec);
+    sm_machine_free(run.machine);
+    /* What never ran is not worth keeping. */
+    if (recorded && (run.record.remove || !run.record.started_ns ||
+                     run.record.state != RECORD_EXITED))
+        record_remove(&run.record);
+    record_done(&run.record);
+    sm_image_free(run.image);
+    sm_host_free(run.host);
     return rc;
+}
+
+/* -d: until the child's machine is up, or the child has said why not. */
+static int await_child(pid_t child, int news)
+{
+    char id[RECORD_ID_DIGITS + 1];
+    ssize_t count;
+    int status;
+
+    do {
+        count = read(news, id, RECORD_ID_DIGITS);
+    } while (count < 0 && errno == EINTR);
+    if (count == RECORD_ID_DIGITS) {
+        id[count] = '\0';
+        printf("%s\n", id);
+        return fflush(stdout) == 0 ? 0 : EXIT_OURS;
+    }
+    if (waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+        WEXITSTATUS(status) != 0)
+        return WEXITSTATUS(status);
+    complain("run: the machine's keeper died");
+    return EXIT_OURS;
+}
+
+static int run_detached(const struct run_options *options, char **rest)
+{
+    int ends[2];
+    pid_t child;
+    int status;
+
+    if (pipe(ends) != 0) {
+        complain("run: pipe: %s", strerror(errno));
+        return EXIT_OURS;
+    }
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        exit(run_here(options, rest, ends[1]));
+    }
+    close(ends[1]);
+    if (child < 0) {
+        complain("run: new process: %s", strerror(errno));
+        status = EXIT_OURS;
+    } else {
+        status = await_child(child, ends[0]);
+    }
+    close(ends[0]);
+    return status;
+}
+
+static int run_image(const struct run_options *options, char **rest)
+{
+    return options->detach ? run_detached(options, rest)
+                           : run_here(options, rest, -1);
 }
 
 enum { TIMEOUT_MAX_S = 2000000 };
@@ -274,6 +439,14 @@ static bool choose_pull(struct run_options *options)
         options->pull && strcmp(options->pull, "always") == 0;
     return !options->pull || options->image.refresh ||
            strcmp(options->pull, "missing") == 0;
+}
+
+static bool has_bad_label(const struct option_list *labels)
+{
+    for (size_t i = 0; i < labels->count; i++)
+        if (strchr(labels->item[i], '\n'))
+            return true;
+    return false;
 }
 
 /* Options and arguments that were understood. */
@@ -292,6 +465,14 @@ static int run_with(struct run_options *options, char **rest)
                  TIMEOUT_MAX_S);
     else if (!choose_pull(options))
         complain("run: --pull %s: must be missing or always", options->pull);
+    else if (options->stop_signal_name &&
+             !signal_parse(options->stop_signal_name, &options->stop_signal))
+        complain("run: --stop-signal %s: not a signal, as TERM or 15",
+                 options->stop_signal_name);
+    else if (options->detach && (options->cost || options->console))
+        complain("run: --cost and --console speak at the end: not with -d");
+    else if (has_bad_label(&options->labels))
+        complain("run: --label: a line feed is not possible");
     else if (env_gather(&options->env, &options->env_files,
                         &options->env_given))
         status = run_image(options, rest);
@@ -301,7 +482,8 @@ static int run_with(struct run_options *options, char **rest)
 
 static int run_run(int count, char **arguments)
 {
-    struct run_options options = {.memory_bytes = SM_MEMORY_DEFAULT, .cpus = 1};
+    struct run_options options = {
+        .memory_bytes = SM_MEMORY_DEFAULT, .cpus = 1, .stop_signal = 15};
     int status = EXIT_OURS;
     char **rest;
 
@@ -318,6 +500,7 @@ static int run_run(int count, char **arguments)
     }
     option_list_done(&options.env_given);
     option_list_done(&options.env_files);
+    option_list_done(&options.labels);
     image_options_done(&options.image);
     return status;
 }

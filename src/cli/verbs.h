@@ -5,6 +5,16 @@
 #include "options.h"
 
 extern const struct verb verb_run;
+extern const struct verb verb_exec;
+extern const struct verb verb_ps;
+extern const struct verb verb_logs;
+extern const struct verb verb_stop;
+extern const struct verb verb_kill;
+extern const struct verb verb_wait;
+extern const struct verb verb_pause;
+extern const struct verb verb_unpause;
+extern const struct verb verb_rename;
+extern const struct verb verb_rm;
 extern const struct verb verb_pull;
 extern const struct verb verb_doctor;
 extern const struct verb verb_completion;

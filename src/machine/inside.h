@@ -28,6 +28,7 @@ struct program {
     struct command command;
     struct program_config config;
     struct exec *exec; /* NULL: not sent yet */
+    bool started;      /* its code runs, or it has ended */
     bool ended;
     struct exec_end end;
     struct program_bytes bytes[AGENT_STREAMS];

@@ -89,6 +89,8 @@ void program_free(struct program *program);
 int program_wait(struct program *program, uint32_t timeout_ms,
                  struct sm_exit_status *ret, struct sm_error *err);
 /* As the public calls of these names. */
+int program_wait_started(struct program *program, uint32_t timeout_ms,
+                         struct sm_error *err);
 int program_fd(struct program *program, struct sm_error *err);
 int64_t program_read(struct program *program, int stream, void *to,
                      size_t capacity, uint32_t timeout_ms,

@@ -35,11 +35,19 @@ static void set_ready(struct program *program, enum agent_stream stream)
     program_notify(program);
 }
 
+static void started(void *context, uint32_t pid)
+{
+    struct program *program = context;
+
+    (void)pid;
+    program->started = true;
+}
+
 static void ended(void *context, const struct exec_end *end)
 {
     struct program *program = context;
 
-    program->ended = true;
+    program->started = program->ended = true;
     program->end = *end;
     program->bytes[AGENT_OUT].ended = program->bytes[AGENT_ERR].ended = true;
     set_ready(program, AGENT_OUT);
@@ -70,7 +78,11 @@ static void writable(void *context)
 }
 
 static const struct exec_events exec_events = {
-    .output = output, .writable = writable, .ended = ended};
+    .started = started,
+    .output = output,
+    .writable = writable,
+    .ended = ended,
+};
 
 static struct exec_port port_of(const struct program *program,
                                 enum agent_stream stream)
@@ -252,24 +264,45 @@ static int explain_loss(struct program *program, struct sm_error *err)
     return machine->end.why.code;
 }
 
-int program_wait(struct program *program, uint32_t timeout_ms,
-                 struct sm_exit_status *ret, struct sm_error *err)
+/* It never ran, or was lost: why. 0: neither. */
+static int explain_end(struct program *program, struct sm_error *err)
+{
+    if ((!program->ended && program->machine->state == MACHINE_STOPPED) ||
+        (program->ended && program->end.outcome == EXEC_LOST))
+        return explain_loss(program, err);
+    if (!program->ended || program->end.outcome != EXEC_FAILED)
+        return 0;
+    if (err)
+        *err = program->end.error;
+    return program->end.error.code;
+}
+
+int program_wait_started(struct program *program, uint32_t timeout_ms,
+                         struct sm_error *err)
 {
     struct machine *machine = program->machine;
 
     if (machine->state == MACHINE_NEW)
         return fail(err, SM_ESTATE, "exec: the machine was not started");
+    if (!machine_turn(machine, &program->started, timeout_ms))
+        return fail(err, SM_ETIMEOUT, "exec: the command has not started");
+    return explain_end(program, err);
+}
+
+int program_wait(struct program *program, uint32_t timeout_ms,
+                 struct sm_exit_status *ret, struct sm_error *err)
+{
+    struct machine *machine = program->machine;
+    int rc;
+
+    if (machine->state == MACHINE_NEW)
+        return fail(err, SM_ESTATE, "exec: the machine was not started");
     if (!machine_turn(machine, &program->ended, timeout_ms))
         return fail(err, SM_ETIMEOUT, "exec: the command has not ended");
-    if (!program->ended || program->end.outcome == EXEC_LOST)
-        return explain_loss(program, err);
-    if (program->end.outcome == EXEC_FAILED) {
-        if (err)
-            *err = program->end.error;
-        return program->end.error.code;
-    }
-    fill_status(&program->end, ret);
-    return 0;
+    rc = explain_end(program, err);
+    if (!rc)
+        fill_status(&program->end, ret);
+    return rc;
 }
 
 /* Bytes ------------------------------------------------------------------- */

@@ -71,9 +71,11 @@ await_gone() {
     [ -z "$(our_processes)" ]
 }
 
-# What a run may leave: images. Everything else is listed here.
+# What a run may leave: images. Everything else is listed here. What a killed
+# command could not take with it, the next one does: ps.
 leftovers() {
     our_processes
+    supermachine ps -aq
     find /tmp /dev/shm /var/tmp -newer "$scratch/.began" -type s 2>/dev/null
     find /dev/shm -mindepth 1 -newer "$scratch/.began" 2>/dev/null
     [ ! -d "$SUPERMACHINE_HOME" ] ||

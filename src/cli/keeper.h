@@ -1,0 +1,32 @@
+/* keeper.h: what holds a machine and answers those who ask for it.
+ *
+ * How it works
+ *   The process that started a machine keeps it: for `run` in the foreground
+ *   that is the command itself, for `run -d` a child of it that has let go of
+ *   the terminal. The keeper waits, on one thread, for the machine, for the
+ *   socket of its record and for those who are connected to it, and does what
+ *   they ask (control.h). It ends when the machine's command does.
+ */
+#ifndef SM_CLI_KEEPER_H
+#define SM_CLI_KEEPER_H
+
+#include "journal.h"
+
+struct keeper {
+    struct record *record; /* with its lock */
+    struct sm_machine *machine;
+    struct sm_exec *exec; /* the machine's command */
+    struct journal journal;
+    /* Its stdout and stderr are SM_BYTES and belong into the journal. */
+    bool logged;
+};
+
+/*
+ * Serve a machine that has been started until its command ends. (listener) is
+ * control_listen()'s and is closed. Returns what sm_exec_wait() did; the
+ * record says so, too.
+ */
+int keeper_run(struct keeper *keeper, int listener,
+               struct sm_exit_status *status, struct sm_error *err);
+
+#endif

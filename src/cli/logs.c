@@ -1,0 +1,172 @@
+/* logs.c: `supermachine logs`: what a detached machine's command wrote. */
+#include "control.h"
+#include "host.h"
+#include "journal.h"
+#include "text.h"
+#include "times.h"
+#include "verbs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct logs_options {
+    bool follow;
+    bool times;
+    const char *since;
+    const char *until;
+    const char *tail;
+};
+
+#define FIELD(name) offsetof(struct logs_options, name)
+
+static const struct option logs_option_table[] = {
+    {"follow", 'f', OPTION_FLAG, FIELD(follow), NULL,
+     "go on until the machine ends"},
+    {"since", 0, OPTION_STRING, FIELD(since), "TIME",
+     "only what came after: 2026-11-22T10:00:00Z, or 10m for ten minutes ago"},
+    {"until", 0, OPTION_STRING, FIELD(until), "TIME", "only what came before"},
+    {"tail", 'n', OPTION_STRING, FIELD(tail), "N",
+     "only the last N entries, or all (the default)"},
+    {"timestamps", 't', OPTION_FLAG, FIELD(times), NULL,
+     "the time in front of each line"},
+};
+
+static bool parse_tail(const char *text, uint32_t *ret)
+{
+    char *end;
+    unsigned long number;
+
+    if (strcmp(text, "all") == 0)
+        return true;
+    if (*text < '0' || *text > '9')
+        return false;
+    number = strtoul(text, &end, 10);
+    *ret = (uint32_t)number;
+    return !*end && number < 100000000;
+}
+
+static bool make_view(const struct logs_options *options,
+                      struct journal_view *view)
+{
+    int64_t now = record_now_ns();
+
+    *view = (struct journal_view){.tail = UINT32_MAX, .times = options->times};
+    if (options->since &&
+        !times_parse_point(options->since, now, &view->since_ns)) {
+        complain("logs: --since %s: a time as 2026-11-22T10:00:00Z, or a span "
+                 "as 10m",
+                 options->since);
+        return false;
+    }
+    if (options->until &&
+        !times_parse_point(options->until, now, &view->until_ns)) {
+        complain("logs: --until %s: a time as 2026-11-22T10:00:00Z, or a span "
+                 "as 10m",
+                 options->until);
+        return false;
+    }
+    if (options->tail && !parse_tail(options->tail, &view->tail)) {
+        complain("logs: --tail %s: a number, or all", options->tail);
+        return false;
+    }
+    return true;
+}
+
+/* Until the keeper is gone; it says when there is more. */
+static void follow(FILE *from, int keeper, const struct journal_view *view)
+{
+    struct control_reader reader;
+    int rc;
+
+    control_reader_init(&reader);
+    do {
+        rc = control_read(&reader, keeper, true);
+        if (rc == 1 && reader.header.type != CONTROL_MORE)
+            rc = SM_ECLOSED;
+        control_reader_done(&reader);
+        journal_follow(from, view);
+    } while (rc == 1 && !ferror(stdout));
+}
+
+static int show(const struct logs_options *options, const struct record *record,
+                const struct journal_view *view)
+{
+    struct control_message message = {0};
+    int keeper = -1;
+    int fd;
+    FILE *from;
+
+    if (!record->logged) {
+        complain("logs: what %s writes goes to the terminal that runs it",
+                 record->name);
+        return 1;
+    }
+    fd = openat(record->folder, "log", O_RDONLY | O_CLOEXEC);
+    from = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!from) {
+        complain("logs: %s: %s", record->name, strerror(errno));
+        return 1;
+    }
+    if (options->follow && record_is_live(record)) {
+        keeper = control_connect(record, NULL);
+        if (keeper >= 0)
+            control_send(keeper, CONTROL_FOLLOW, &message, NULL);
+    }
+    journal_show(from, view);
+    if (keeper >= 0) {
+        follow(from, keeper, view);
+        close(keeper);
+    }
+    fclose(from);
+    return 0;
+}
+
+static int run_logs(int count, char **arguments)
+{
+    struct logs_options options = {0};
+    struct journal_view view;
+    struct record record;
+    struct sm_error err;
+    char home[HOME_MAX];
+    char **rest;
+    int rc;
+
+    (void)count;
+    switch (options_parse(&verb_logs, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (!rest[0] || rest[1]) {
+        complain("logs: one machine, no more and no less");
+        return EXIT_OURS;
+    }
+    if (!make_view(&options, &view))
+        return EXIT_OURS;
+    rc = cli_home(home, &err);
+    if (!rc)
+        rc = record_find(home, rest[0], &record, &err);
+    if (rc) {
+        complain("logs: %s", err.message);
+        return 1;
+    }
+    rc = show(&options, &record, &view);
+    record_done(&record);
+    return rc;
+}
+
+const struct verb verb_logs = {
+    .name = "logs",
+    .usage = "[OPTIONS] MACHINE",
+    .summary = "Show what a detached machine's command wrote",
+    .details = "Standard output and standard error are kept apart.",
+    .options = logs_option_table,
+    .option_count = sizeof logs_option_table / sizeof logs_option_table[0],
+    .run = run_logs,
+};

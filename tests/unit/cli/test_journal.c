@@ -1,0 +1,143 @@
+/* test_journal.c: what a command wrote comes back, line by line. */
+#include "cli/journal.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/journal-test-XXXXXX";
+static struct record record = {.folder = -1, .lock = -1};
+static struct journal journal = {.fd = -1};
+
+static int begin(void **state)
+{
+    struct sm_error err;
+
+    (void)state;
+    strcpy(folder + sizeof folder - 7, "XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    record.folder = open(folder, O_RDONLY | O_DIRECTORY);
+    return journal_open(&journal, &record, &err);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    journal_close(&journal);
+    unlinkat(record.folder, "log", 0);
+    close(record.folder);
+    return rmdir(folder);
+}
+
+/* What journal_show() prints on standard output; standard error is put to
+ * (errors). */
+static char *shown(const struct journal_view *view, char **errors)
+{
+    int fd = openat(record.folder, "log", O_RDONLY);
+    FILE *from = fdopen(fd, "r");
+    FILE *before_out = stdout;
+    FILE *before_err = stderr;
+    char *out = NULL;
+    size_t size;
+    size_t error_size;
+
+    *errors = NULL;
+    stdout = open_memstream(&out, &size);
+    stderr = open_memstream(errors, &error_size);
+    journal_show(from, view);
+    fclose(stdout);
+    fclose(stderr);
+    stdout = before_out;
+    stderr = before_err;
+    fclose(from);
+    return out;
+}
+
+static void expect(const struct journal_view *view, const char *out,
+                   const char *errors)
+{
+    char *got_errors;
+    char *got = shown(view, &got_errors);
+
+    assert_string_equal(got, out);
+    assert_string_equal(got_errors, errors);
+    free(got);
+    free(got_errors);
+}
+
+static void test_journal_keeps_lines_and_streams(void **state)
+{
+    struct journal_view view = {.tail = UINT32_MAX};
+
+    (void)state;
+    journal_add(&journal, 1, "one\ntwo\n\nthr", 12);
+    journal_add(&journal, 2, "err\n", 4);
+    journal_add(&journal, 1, "ee\nend", 6);
+    expect(&view, "one\ntwo\n\nthree\nend", "err\n");
+}
+
+static void test_journal_long_lines_are_whole(void **state)
+{
+    struct journal_view view = {.tail = UINT32_MAX};
+    enum { LONG = 100000 };
+    char *line = malloc(LONG + 2);
+
+    (void)state;
+    memset(line, 'x', LONG);
+    strcpy(line + LONG, "\n");
+    journal_add(&journal, 1, line, LONG + 1);
+    expect(&view, line, "");
+    free(line);
+}
+
+static void test_journal_tail_and_since(void **state)
+{
+    struct journal_view view = {.tail = 2};
+
+    (void)state;
+    journal_add(&journal, 1, "a\nb\nc\nd\n", 8);
+    expect(&view, "c\nd\n", "");
+    view.tail = 0;
+    expect(&view, "", "");
+    view.tail = 99;
+    expect(&view, "a\nb\nc\nd\n", "");
+    view.since_ns = record_now_ns() + INT64_C(3600000000000);
+    expect(&view, "", "");
+    view.since_ns = 0;
+    view.until_ns = 1;
+    expect(&view, "", "");
+}
+
+static void test_journal_garbage_is_passed_over(void **state)
+{
+    struct journal_view view = {.tail = UINT32_MAX};
+    static const char garbage[] =
+        "\nx\n2026-11-22T10:00:00Z stdin F x\n2026-11-22T10:00:00Z stdout F\n"
+        "2026-11-22T10:00:00Z stdout X\n99 stdout F x\n";
+
+    (void)state;
+    assert_int_equal(write(journal.fd, garbage, sizeof garbage - 1),
+                     sizeof garbage - 1);
+    journal_add(&journal, 1, "good\n", 5);
+    expect(&view, "good\n", "");
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_journal_keeps_lines_and_streams,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_journal_long_lines_are_whole,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_journal_tail_and_since, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_journal_garbage_is_passed_over,
+                                        begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
