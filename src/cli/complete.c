@@ -56,7 +56,7 @@ static void offer_verbs(const struct question *question)
 
 static void offer_signals(const struct question *question)
 {
-    for (int i = 1; i < SIGNAL_NAMES; i++)
+    for (uint32_t i = 1; i < SIGNAL_NAMES; i++)
         offer(question, value_signal_name(i), strlen(value_signal_name(i)),
               NULL);
 }

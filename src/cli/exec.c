@@ -33,7 +33,7 @@ static const struct option exec_option_table[] = {
      "give the command a terminal, also when this is none"},
     {"user", 'u', OPTION_STRING, FIELD(user), "USER[:GROUP]",
      "run as this user of the image"},
-    {"workdir", 'w', OPTION_STRING, FIELD(workdir), "DIR",
+    {"workdir", 'w', OPTION_STRING, FIELD(workdir), "PATH",
      "working directory, made when missing"},
 };
 
@@ -208,11 +208,11 @@ const struct verb verb_exec = {
     .name = "exec",
     .usage = "[OPTIONS] MACHINE COMMAND [ARG...]",
     .summary = "Run another command in a machine that runs",
-    .details =
-        "The command's environment, user and working directory are the "
-        "image's,\nunless options say otherwise. The exit status is as for "
-        "run.",
+    .details = "The command's environment, user and working directory are the "
+               "image's,\nunless options say otherwise.",
+    .exit_status = "As for run.",
     .options = exec_option_table,
     .option_count = sizeof exec_option_table / sizeof exec_option_table[0],
+    .group = VERB_MACHINES,
     .run = exec_run,
 };

@@ -30,7 +30,7 @@ void help_program(FILE *to)
         fprintf(to, "\n%s:\n", verb_group_name(order[i]));
         for (size_t k = 0; verb_table[k]; k++)
             if (verb_table[k]->group == order[i])
-                fprintf(to, "  %-10s %s\n", verb_table[k]->name,
+                fprintf(to, "  %-11s %s\n", verb_table[k]->name,
                         verb_table[k]->summary);
     }
     fprintf(to, "\n`supermachine VERB --help` tells more about each.\n");

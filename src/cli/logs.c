@@ -168,5 +168,7 @@ const struct verb verb_logs = {
     .details = "Standard output and standard error are kept apart.",
     .options = logs_option_table,
     .option_count = sizeof logs_option_table / sizeof logs_option_table[0],
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_logs,
 };

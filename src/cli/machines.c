@@ -2,7 +2,6 @@
  * wait, pause, unpause, rm; and rename. */
 #include "control.h"
 #include "host.h"
-#include "signals.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -12,7 +11,6 @@ enum { GRACE_DEFAULT_S = 10, GRACE_MAX_S = 86400 };
 
 struct each_options {
     uint32_t grace_s;
-    const char *signal_name;
     uint32_t signal;
     bool force;
 };
@@ -192,12 +190,6 @@ static int run_each(const struct verb *verb, char **arguments, each_fn *call)
                  options.grace_s, GRACE_MAX_S);
         return EXIT_OURS;
     }
-    if (options.signal_name &&
-        !signal_parse(options.signal_name, &options.signal)) {
-        complain("%s: --signal %s: not a signal, as TERM or 15", verb->name,
-                 options.signal_name);
-        return EXIT_OURS;
-    }
     return for_each(verb, rest, call, &options);
 }
 
@@ -286,7 +278,7 @@ static const struct option stop_options[] = {
 };
 
 static const struct option kill_options[] = {
-    {"signal", 's', OPTION_STRING, FIELD(signal_name), "SIGNAL",
+    {"signal", 's', OPTION_SIGNAL, FIELD(signal), "SIGNAL",
      "what is sent to the command, as TERM or 15 (default KILL)"},
 };
 
@@ -301,6 +293,8 @@ const struct verb verb_stop = {
     .summary = "Ask machines to end, then make them",
     .options = stop_options,
     .option_count = 1,
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_stop,
 };
 
@@ -310,6 +304,8 @@ const struct verb verb_kill = {
     .summary = "Send a signal to machines' commands",
     .options = kill_options,
     .option_count = 1,
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_kill,
 };
 
@@ -317,6 +313,8 @@ const struct verb verb_pause = {
     .name = "pause",
     .usage = "MACHINE...",
     .summary = "Have machines stand still",
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_pause,
 };
 
@@ -324,6 +322,8 @@ const struct verb verb_unpause = {
     .name = "unpause",
     .usage = "MACHINE...",
     .summary = "Let paused machines go on",
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_unpause,
 };
 
@@ -333,6 +333,8 @@ const struct verb verb_rm = {
     .summary = "Forget machines that have ended",
     .options = rm_options,
     .option_count = 1,
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_rm,
 };
 
@@ -340,6 +342,8 @@ const struct verb verb_wait = {
     .name = "wait",
     .usage = "MACHINE...",
     .summary = "Wait for machines to end, and print their exit statuses",
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_wait,
 };
 
@@ -347,5 +351,7 @@ const struct verb verb_rename = {
     .name = "rename",
     .usage = "MACHINE NAME",
     .summary = "Give a machine another name",
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_rename,
 };

@@ -208,9 +208,12 @@ void man_verb(const struct verb *verb, FILE *to)
     }
     write_options(verb, to);
     fputs(".SH EXIT STATUS\n", to);
-    write_paragraphs(verb->exit_status ? verb->exit_status
-                                       : "0, or 125 when it failed: a message "
-                                         "on standard error says why.",
+    write_paragraphs(verb->exit_status
+                         ? verb->exit_status
+                         : "0 if all was done; 1 if it was not, or not "
+                           "for all that was named; 125 if the command line "
+                           "was wrong or supermachine itself failed. A message "
+                           "on standard error says why.",
                      to);
     write_environment(to);
     write_examples(verb, to);

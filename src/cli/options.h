@@ -27,7 +27,7 @@ enum option_kind {
     OPTION_COUNT,  /* uint32_t                                             */
     OPTION_LIST,   /* struct option_list: all that were given              */
     OPTION_TIME,   /* uint64_t: milliseconds; "10" (seconds), "1m30s"      */
-    OPTION_SIGNAL  /* int: "SIGTERM", "TERM", "15"; Linux's number         */
+    OPTION_SIGNAL  /* uint32_t: "SIGTERM", "TERM", "15"; Linux's number  */
 };
 
 struct option {

@@ -186,5 +186,7 @@ const struct verb verb_ps = {
     .summary = "List machines",
     .options = ps_option_table,
     .option_count = sizeof ps_option_table / sizeof ps_option_table[0],
+    .group = VERB_MACHINES,
+    .options_anywhere = true,
     .run = run_ps,
 };

@@ -71,5 +71,6 @@ const struct verb verb_pull = {
     .options = pull_option_table,
     .option_count = sizeof pull_option_table / sizeof pull_option_table[0],
     .group = VERB_IMAGES,
+    .options_anywhere = true,
     .run = run_pull,
 };

@@ -6,7 +6,6 @@
 #include "host.h"
 #include "image.h"
 #include "keeper.h"
-#include "signals.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -26,7 +25,6 @@ struct run_options {
     struct option_list env; /* both together, whole */
     struct option_list labels;
     const char *name;
-    const char *stop_signal_name;
     uint32_t stop_signal;
     bool detach;
     bool remove;
@@ -75,7 +73,7 @@ static const struct option run_option_table[] = {
      "the machine's name; one is made up otherwise"},
     {"label", 'l', OPTION_LIST, FIELD(labels), "KEY=VALUE",
      "a word of yours that ps and inspect show"},
-    {"stop-signal", 0, OPTION_STRING, FIELD(stop_signal_name), "SIGNAL",
+    {"stop-signal", 0, OPTION_SIGNAL, FIELD(stop_signal), "SIGNAL",
      "what `supermachine stop` sends (default TERM)"},
     {"interactive", 'i', OPTION_FLAG, FIELD(interactive), NULL,
      "hand standard input on (done in any case)"},
@@ -86,8 +84,8 @@ static const struct option run_option_table[] = {
     {"kernel-args", 0, OPTION_STRING, FIELD(kernel_args), "WORDS",
      "words added to the kernel's command line"},
     IMAGE_OPTION_ROWS(run_options, image),
-    {"pull", 0, OPTION_STRING, FIELD(pull), "WHEN",
-     "ask the registry: missing (the default) or always"},
+    {"pull", 0, OPTION_STRING, FIELD(pull), "missing|always",
+     "when to ask the registry (default missing)"},
     {"cost", 0, OPTION_FLAG, FIELD(cost), NULL,
      "print what the start cost, as JSON, on standard error"},
     {"console", 0, OPTION_FLAG, FIELD(console), NULL,
@@ -465,10 +463,6 @@ static int run_with(struct run_options *options, char **rest)
                  TIMEOUT_MAX_S);
     else if (!choose_pull(options))
         complain("run: --pull %s: must be missing or always", options->pull);
-    else if (options->stop_signal_name &&
-             !signal_parse(options->stop_signal_name, &options->stop_signal))
-        complain("run: --stop-signal %s: not a signal, as TERM or 15",
-                 options->stop_signal_name);
     else if (options->detach && (options->cost || options->console))
         complain("run: --cost and --console speak at the end: not with -d");
     else if (has_bad_label(&options->labels))

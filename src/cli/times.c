@@ -1,12 +1,17 @@
 /* times.c: points in time; see times.h. */
 #include "times.h"
 
+#include "values.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 static const int64_t second_ns = 1000000000;
+
+/* Some thirty years. */
+#define SPAN_MAX_MS UINT64_C(1000000000000)
 
 void times_text(int64_t ns, char *to)
 {
@@ -64,60 +69,23 @@ bool times_parse(const char *text, size_t length, int64_t *ret)
     return true;
 }
 
-/* "1h30m" */
-static bool parse_span(const char *text, int64_t *ret)
-{
-    int64_t total = 0;
-
-    while (*text) {
-        char *end;
-        double number = strtod(text, &end);
-        double unit;
-
-        if (end == text || *text < '0' || *text > '9')
-            return false;
-        switch (*end) {
-        case 's':
-            unit = 1;
-            break;
-        case 'm':
-            unit = 60;
-            break;
-        case 'h':
-            unit = 3600;
-            break;
-        case 'd':
-            unit = 86400;
-            break;
-        default:
-            return false;
-        }
-        if (number * unit > 1e9)
-            return false;
-        total += (int64_t)(number * unit * (double)second_ns);
-        text = end + 1;
-    }
-    *ret = total;
-    return true;
-}
-
 bool times_parse_point(const char *text, int64_t now_ns, int64_t *ret)
 {
-    int64_t span;
+    uint64_t span_ms;
     char *end;
     double seconds;
 
-    if (!*text)
+    if (*text < '0' || *text > '9')
         return false;
     if (times_parse(text, strlen(text), ret))
         return true;
-    if (parse_span(text, &span)) {
-        *ret = now_ns - span;
+    seconds = strtod(text, &end);
+    if (!*end && seconds <= 9e9) {
+        *ret = (int64_t)(seconds * (double)second_ns);
         return true;
     }
-    seconds = strtod(text, &end);
-    if (*end || *text < '0' || *text > '9' || seconds > 9e9)
+    if (!value_duration(text, &span_ms) || span_ms > SPAN_MAX_MS)
         return false;
-    *ret = (int64_t)(seconds * (double)second_ns);
+    *ret = now_ns - (int64_t)span_ms * 1000000;
     return true;
 }

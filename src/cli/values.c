@@ -136,13 +136,13 @@ static const char *const signal_names[SIGNAL_NAMES] = {
 /* As the C library of a guest has it: the kernel's first two are its own. */
 enum { SIGNAL_RTMIN = 34 };
 
-const char *value_signal_name(int number)
+const char *value_signal_name(uint32_t number)
 {
-    return number > 0 && number < SIGNAL_NAMES ? signal_names[number] : NULL;
+    return number < SIGNAL_NAMES ? signal_names[number] : NULL;
 }
 
 /* "RTMIN", "RTMIN+3", "RTMAX", "RTMAX-3". */
-static bool parse_realtime(const char *text, int *ret)
+static bool parse_realtime(const char *text, uint32_t *ret)
 {
     bool from_max = strncasecmp(text, "RTMAX", 5) == 0;
     uint32_t distance = 0;
@@ -154,23 +154,23 @@ static bool parse_realtime(const char *text, int *ret)
         return false;
     if (distance > SIGNAL_MAX - SIGNAL_RTMIN)
         return false;
-    *ret = from_max ? SIGNAL_MAX - (int)distance : SIGNAL_RTMIN + (int)distance;
+    *ret = from_max ? SIGNAL_MAX - distance : SIGNAL_RTMIN + distance;
     return true;
 }
 
-bool value_signal(const char *text, int *ret)
+bool value_signal(const char *text, uint32_t *ret)
 {
     uint32_t number;
 
     if (value_count(text, &number)) {
         if (number < 1 || number > SIGNAL_MAX)
             return false;
-        *ret = (int)number;
+        *ret = number;
         return true;
     }
     if (strncasecmp(text, "SIG", 3) == 0)
         text += 3;
-    for (int i = 1; i < SIGNAL_NAMES; i++) {
+    for (uint32_t i = 1; i < SIGNAL_NAMES; i++) {
         if (strcasecmp(text, signal_names[i]) == 0) {
             *ret = i;
             return true;

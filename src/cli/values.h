@@ -21,11 +21,11 @@ bool value_duration(const char *text, uint64_t *ret_ms);
 
 /* "SIGTERM", "TERM", "term", "15", "RTMIN+3": Linux's number, 1 to 64, which
  * is not the host's everywhere. */
-bool value_signal(const char *text, int *ret);
+bool value_signal(const char *text, uint32_t *ret);
 
 /* The names of Linux's signals without "SIG"; NULL for numbers without one,
  * and at and above SIGNAL_NAMES. */
 enum { SIGNAL_NAMES = 32, SIGNAL_MAX = 64 };
-const char *value_signal_name(int number);
+const char *value_signal_name(uint32_t number);
 
 #endif

@@ -5,10 +5,26 @@
 
 #include <string.h>
 
-/* clang-format off: one per line */
+/* One per line. */
+/* clang-format off */
 const struct verb *const verb_table[] = {
-    &verb_run,     &verb_pull, &verb_completion, &verb_doctor, &verb_help,
-    &verb_version, NULL,
+    &verb_run,
+    &verb_exec,
+    &verb_ps,
+    &verb_logs,
+    &verb_stop,
+    &verb_kill,
+    &verb_wait,
+    &verb_pause,
+    &verb_unpause,
+    &verb_rename,
+    &verb_rm,
+    &verb_pull,
+    &verb_completion,
+    &verb_doctor,
+    &verb_help,
+    &verb_version,
+    NULL,
 };
 /* clang-format on */
 

@@ -22,7 +22,7 @@ struct values {
     bool tty;
     bool secret;
     uint64_t grace_ms;
-    int signal;
+    uint32_t signal;
     uint64_t guard; /* nothing writes here */
 };
 

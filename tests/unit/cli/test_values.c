@@ -59,7 +59,7 @@ static void test_values_signals_are_names_or_numbers(void **state)
 {
     static const struct {
         const char *text;
-        int number; /* 0: not taken */
+        uint32_t number; /* 0: not taken */
     } table[] = {
         {"SIGTERM", 15},   {"TERM", 15},       {"term", 15},    {"SigKill", 9},
         {"15", 15},        {"1", 1},           {"64", 64},      {"RTMIN", 34},
@@ -73,7 +73,7 @@ static void test_values_signals_are_names_or_numbers(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        int number = 0;
+        uint32_t number = 0;
 
         assert_int_equal(value_signal(table[i].text, &number),
                          table[i].number != 0);
@@ -85,19 +85,18 @@ static void test_values_signals_are_names_or_numbers(void **state)
 static void test_values_signal_names_are_linux_s(void **state)
 {
     (void)state;
-    for (int i = 1; i < SIGNAL_NAMES; i++) {
+    for (uint32_t i = 1; i < SIGNAL_NAMES; i++) {
         const char *name = value_signal_name(i);
-        int number = 0;
+        uint32_t number = 0;
 
         assert_non_null(name);
         assert_true(value_signal(name, &number));
         assert_int_equal(number, i);
 #if defined(__linux__)
-        assert_string_equal(name, i == SIGIO ? "IO" : sigabbrev_np(i));
+        assert_string_equal(name, i == SIGIO ? "IO" : sigabbrev_np((int)i));
 #endif
     }
     assert_null(value_signal_name(0));
-    assert_null(value_signal_name(-1));
     assert_null(value_signal_name(SIGNAL_NAMES));
 }
 

@@ -1,5 +1,4 @@
-/* test_words.c: times and signals as users write them. */
-#include "cli/signals.h"
+/* test_times.c: points in time as users write them. */
 #include "cli/times.h"
 #include "unit.h"
 
@@ -54,35 +53,11 @@ static void test_points_in_time(void **state)
         assert_false(times_parse_point(wrong[i], 0, &got));
 }
 
-static void test_signals_by_name_and_number(void **state)
-{
-    static const struct {
-        const char *text;
-        uint32_t number;
-    } table[] = {{"HUP", 1},      {"sigint", 2},   {"SIGKILL", 9},
-                 {"term", 15},    {"CHLD", 17},    {"WINCH", 28},
-                 {"sys", 31},     {"1", 1},        {"64", 64},
-                 {"RTMIN", 34},   {"RTMIN+3", 37}, {"sigrtmax", 64},
-                 {"RTMIN+30", 64}};
-    static const char *const wrong[] = {"",   "0",        "65", "SIG",
-                                        "-9", "RTMIN+31", "9x", "TERMX"};
-    uint32_t got;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        assert_true(signal_parse(table[i].text, &got));
-        assert_int_equal(got, table[i].number);
-    }
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        assert_false(signal_parse(wrong[i], &got));
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_times_are_written_and_read_back),
         cmocka_unit_test(test_points_in_time),
-        cmocka_unit_test(test_signals_by_name_and_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
