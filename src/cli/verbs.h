@@ -6,6 +6,11 @@
 
 extern const struct verb verb_run;
 extern const struct verb verb_pull;
+extern const struct verb verb_images;
+extern const struct verb verb_rmi;
+extern const struct verb verb_inspect;
+extern const struct verb verb_tag;
+extern const struct verb verb_prune;
 extern const struct verb verb_doctor;
 extern const struct verb verb_version;
 
