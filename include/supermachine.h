@@ -413,6 +413,23 @@ SM_API int sm_store_prune(struct sm_host *host, unsigned flags,
                                          const struct sm_store_change *change),
                           void *context, struct sm_error *err);
 
+/*
+ * Check everything that is kept: every blob is hashed, every name must lead to
+ * a whole image, every root file system must be what it is called.
+ *
+ * flags        SM_STORE_REPAIR: remove what is damaged, so that the next pull
+ *              gets it anew; nothing else can be pulled meanwhile. Else 0.
+ * report       called for each thing that is damaged; may be NULL.
+ * Returns      0 (also if something is damaged), or SM_EINVAL, SM_EBUSY (a
+ *              machine runs on a damaged root file system), SM_EACCES,
+ *              SM_ENOMEM, SM_EIO.
+ * Since        0.1
+ */
+SM_API int sm_store_verify(struct sm_host *host, unsigned flags,
+                           void (*report)(void *context,
+                                          const struct sm_store_change *change),
+                           void *context, struct sm_error *err);
+
 /* ------------------------------------------------------------ machine -- */
 
 struct sm_machine;

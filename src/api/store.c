@@ -98,3 +98,22 @@ int sm_store_prune(struct sm_host *host, unsigned flags,
                                          .context = context},
                err);
 }
+
+int sm_store_verify(struct sm_host *host, unsigned flags,
+                    void (*report)(void *context,
+                                   const struct sm_store_change *change),
+                    void *context, struct sm_error *err)
+{
+    const char *const words[] = {
+        "verify", flags & SM_STORE_REPAIR ? "--repair" : NULL, NULL};
+    int rc = check_flags(flags, SM_STORE_REPAIR, "sm_store_verify", err);
+
+    if (rc)
+        return rc;
+    return ask(host,
+               &(struct storing_request){.arguments = words,
+                                         .file = -1,
+                                         .change = report,
+                                         .context = context},
+               err);
+}

@@ -9,7 +9,7 @@
 
 static const struct verb *const verbs[] = {
     &verb_run, &verb_pull,  &verb_images, &verb_rmi,    &verb_inspect,
-    &verb_tag, &verb_prune, &verb_doctor, &verb_version};
+    &verb_tag, &verb_prune, &verb_store,  &verb_doctor, &verb_version};
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 

@@ -11,6 +11,7 @@ extern const struct verb verb_rmi;
 extern const struct verb verb_inspect;
 extern const struct verb verb_tag;
 extern const struct verb verb_prune;
+extern const struct verb verb_store;
 extern const struct verb verb_doctor;
 extern const struct verb verb_version;
 

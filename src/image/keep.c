@@ -19,7 +19,7 @@ static const struct {
 } verbs[] = {
     {"images", 0, 0, keep_images}, {"inspect", 1, 1, keep_inspect},
     {"tag", 2, 2, keep_tag},       {"remove", 1, 1, keep_remove},
-    {"prune", 0, 0, keep_prune},
+    {"prune", 0, 0, keep_prune},   {"verify", 0, 0, keep_verify},
 };
 
 bool keep_knows(const char *verb, const struct keep_request *request)

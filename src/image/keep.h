@@ -6,6 +6,7 @@
  *     tag NAME TARGET             another name for it
  *     remove [--force] NAME       a name goes, and what it alone led to
  *     prune [--all]               what nothing leads to goes
+ *     verify [--repair]           what is damaged is named, and removed
  *
  * How it works
  *   Whoever only looks opens a view of the store. Whoever removes holds its
@@ -49,6 +50,7 @@ keep_fn keep_inspect;
 keep_fn keep_tag;
 keep_fn keep_remove;
 keep_fn keep_prune;
+keep_fn keep_verify;
 
 /* ---- what they share ---- */
 

@@ -84,6 +84,11 @@ bool rootfs_in_use(const char *path);
 int rootfs_remove(const char *home, const struct digest *key,
                   struct sm_error *err);
 
+/* Is it what its name says: its note, its size and its superblock?
+ * Returns 0, SM_EIMAGE (it is not), SM_ENOENT (it has no note), SM_ENOMEM,
+ * SM_EIO. */
+int rootfs_check(const struct rootfs_kept *kept, struct sm_error *err);
+
 /* What dead processes left half-made. */
 void rootfs_sweep(const char *home);
 
