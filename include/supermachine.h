@@ -291,6 +291,145 @@ SM_API void sm_image_free(struct sm_image *image);
 /* "sha256:..." of the image's manifest. Since 0.1 */
 SM_API const char *sm_image_digest(const struct sm_image *image);
 
+/* -------------------------------------------------------------- store -- */
+
+/*
+ * What is kept below the host's home: blobs by digest, names of images, and
+ * root file systems made of them. Any number of processes may use it at once,
+ * and each may be killed at any moment.
+ *
+ * Names are as for sm_image_open(): "nginx" is docker.io/library/nginx:latest.
+ * Wherever a name is taken, an image's ID does as well: the digest of its
+ * config, "sha256:" before it or not, or a beginning of it that is its own, of
+ * at least 4 digits. Where something has such a name, the name counts.
+ *
+ * All calls block, and their callbacks run on the caller's thread.
+ */
+
+/* One image. What a name of a registry stands for may be several images, one
+ * for each platform that was pulled. */
+struct sm_stored_image {
+    const char *repository; /* "nginx", "localhost:5000/team/app"          */
+    const char *tag;        /* "latest"; "" if it was pulled by digest     */
+    const char *id;         /* "sha256:..."                                */
+    const char *digest;     /* of its manifest                             */
+    const char *platform;   /* "linux/amd64"                               */
+    const char *json;       /* all of this, as one line of JSON            */
+    uint64_t created_s;     /* seconds since 1970; 0: not known            */
+    uint64_t blob_bytes;    /* its blobs, as they came; others may share
+                               them                                        */
+    uint64_t rootfs_bytes;  /* that its root file systems take up on the
+                               disk; 0: none was made yet                  */
+};
+
+/*
+ * Call (report) for each image, ordered by name.
+ *
+ * Returns      0, or SM_ENOMEM, SM_EIO, SM_EACCES.
+ * Since        0.1
+ */
+SM_API int sm_store_list(struct sm_host *host,
+                         void (*report)(void *context,
+                                        const struct sm_stored_image *image),
+                         void *context, struct sm_error *err);
+
+/*
+ * What is known of the image (name): an object of JSON with the main fields of
+ * `docker image inspect`: Id, RepoTags, RepoDigests, Created, Architecture, Os,
+ * Variant, Config, RootFS, Size. *ret belongs to the caller: free().
+ *
+ * Returns      0 and *ret, or SM_ENOENT (no such image; with near names),
+ *              SM_EINVAL (no name, or the beginning of several IDs), SM_ENOMEM,
+ *              SM_EIO.
+ * Since        0.1
+ */
+SM_API int sm_store_inspect(struct sm_host *host, const char *name, char **ret,
+                            struct sm_error *err);
+
+/*
+ * From now on, (target) names what (name) does.
+ *
+ * Returns      as sm_store_inspect(); SM_EINVAL also if (target) is no name, or
+ *              has a digest.
+ * Since        0.1
+ */
+SM_API int sm_store_tag(struct sm_host *host, const char *name,
+                        const char *target, struct sm_error *err);
+
+enum sm_store_change_kind {
+    SM_STORE_UNTAGGED, /* a name is gone                               */
+    SM_STORE_DELETED,  /* a blob, a root file system or what was left of
+                          one is gone                                  */
+    SM_STORE_KEPT,     /* would have gone, but is in use               */
+    SM_STORE_DAMAGED,  /* is not what it should be                     */
+    SM_STORE_LOADED    /* a name is there                              */
+};
+
+/* One thing that happened. */
+struct sm_store_change {
+    enum sm_store_change_kind kind;
+    const char *what; /* "nginx:latest", "sha256:..."      */
+    const char *why;  /* "" where there is nothing to say  */
+    uint64_t bytes;   /* that became free on the disk      */
+};
+
+/* Flags of the calls below. */
+#define SM_STORE_FORCE  1u
+#define SM_STORE_ALL    2u
+#define SM_STORE_REPAIR 4u
+
+/*
+ * Drop the name (name), or all names of an ID. What nothing else refers to goes
+ * with it: blobs, and root file systems that no machine runs on.
+ *
+ * flags        SM_STORE_FORCE: also if a machine runs on it (its root file
+ *              system stays until sm_store_prune()), or an ID has several
+ *              names. 0: neither.
+ * report       called for each thing that went; may be NULL.
+ * Returns      0, or as sm_store_inspect(), and SM_EBUSY (needs
+ *              SM_STORE_FORCE).
+ * Since        0.1
+ */
+SM_API int sm_store_remove(struct sm_host *host, const char *name,
+                           unsigned flags,
+                           void (*report)(void *context,
+                                          const struct sm_store_change *change),
+                           void *context, struct sm_error *err);
+
+/*
+ * Remove what nothing refers to: blobs, root file systems whose image is no
+ * longer there, and what killed processes left half-made. Names stay, and so
+ * does what a machine or a pull is using.
+ *
+ * flags        SM_STORE_ALL: also every root file system that no machine runs
+ *              on; they are made again when they are wanted. Else 0.
+ * report       called for each thing that went; may be NULL.
+ * Returns      0, or SM_EINVAL, SM_EIMAGE and SM_EDIGEST (the store is damaged:
+ *              see sm_store_verify()), SM_EACCES, SM_ENOMEM, SM_EIO.
+ * Since        0.1
+ */
+SM_API int sm_store_prune(struct sm_host *host, unsigned flags,
+                          void (*report)(void *context,
+                                         const struct sm_store_change *change),
+                          void *context, struct sm_error *err);
+
+/*
+ * Check everything that is kept: every blob is hashed, every name must lead to
+ * a whole image, every root file system must be what it is called.
+ *
+ * flags        SM_STORE_REPAIR: remove what is damaged, so that the next pull
+ *              gets it anew; nothing else can be pulled meanwhile. Else 0.
+ * report       called for each thing that is damaged; may be NULL.
+ * Returns      0 (also if something is damaged), or SM_EINVAL, SM_EBUSY (a
+ *              machine runs on a damaged root file system), SM_EACCES,
+ *              SM_ENOMEM, SM_EIO.
+ * Since        0.1
+ */
+SM_API int sm_store_verify(struct sm_host *host, unsigned flags,
+                           void (*report)(void *context,
+                                          const struct sm_store_change *change),
+                           void *context, struct sm_error *err);
+
 /* ------------------------------------------------------------ machine -- */
 
 struct sm_machine;

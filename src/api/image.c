@@ -2,6 +2,7 @@
 #include "api/inside.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 void sm_image_config_init(struct sm_image_config *config)
 {
@@ -34,7 +35,8 @@ int sm_image_prepare(struct sm_host *host, const char *reference,
         .progress = config.progress,
         .context = config.context,
     };
-    rc = imaging_prepare(&paths, &request, &image->result, err);
+    rc = imaging_prepare(&paths, &request, &image->result, &image->rootfs_fd,
+                         err);
     if (rc) {
         free(image);
         return rc;
@@ -61,6 +63,7 @@ void sm_image_free(struct sm_image *image)
     if (!image)
         return;
     image_result_done(&image->result);
+    close(image->rootfs_fd);
     free(image);
 }
 

@@ -14,11 +14,13 @@ struct sm_host {
 
 struct sm_image {
     struct image_result result;
+    int rootfs_fd; /* held: see imaging_prepare() */
 };
 
 struct sm_machine {
     struct machine *machine;
     struct image_config defaults; /* of the image; it may be freed before */
+    int rootfs_fd;                /* a copy of the image's                */
 };
 
 struct sm_exec {

@@ -3,7 +3,9 @@
 
 #include "base/bytes.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { TIMEOUT_MAX_MS = 3600000, STOP_GRACE_MS = 10000 };
 
@@ -73,7 +75,11 @@ int sm_machine_new(struct sm_host *host, const struct sm_image *image,
     machine = calloc(1, sizeof *machine);
     if (!machine)
         return fail(err, SM_ENOMEM, "machine: out of memory");
-    rc = copy_defaults(&machine->defaults, &image->result.config, err);
+    machine->rootfs_fd = fcntl(image->rootfs_fd, F_DUPFD_CLOEXEC, 0);
+    if (machine->rootfs_fd < 0)
+        rc = fail_os(err, "machine: keep its root file system");
+    if (!rc)
+        rc = copy_defaults(&machine->defaults, &image->result.config, err);
     if (!rc)
         rc = machine_new(&paths,
                          &(struct machine_config){
@@ -98,6 +104,8 @@ void sm_machine_free(struct sm_machine *machine)
     if (!machine)
         return;
     machine_free(machine->machine);
+    if (machine->rootfs_fd >= 0)
+        close(machine->rootfs_fd);
     image_config_done(&machine->defaults);
     free(machine);
 }

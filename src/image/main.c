@@ -1,18 +1,23 @@
-/* main.c: supermachine-image: makes an image ready to run.
+/* main.c: supermachine-image: makes images ready to run, and keeps them.
  *
- *     supermachine-image prepare --home DIR [--disk-size BYTES]
- *                        [--platform OS/ARCH] [--fd N] [--input N]
- *                        [--refresh] [--insecure REGISTRY]... REFERENCE
+ *     supermachine-image VERB --home DIR [--fd N] [OPTION]... [WORD]...
  *
- * --input says which descriptor the reference "-" reads; it is 0 by default.
+ *     prepare [--disk-size BYTES] [--platform OS/ARCH] [--file N] [--refresh]
+ *             [--insecure REGISTRY]... REFERENCE
+ *                               its root file system, made unless it is there
+ *     others: see keep.h
+ *
+ * --file says which descriptor the reference "-" reads, and which archives are
+ * read from and written to; it is 0 by default.
  * Of its environment it reads HOME, DOCKER_CONFIG (where Docker's config.json
  * is), SSL_CERT_FILE, and curl the names of proxies.
  * With --fd it writes frames (proto/image.h) to that descriptor, else lines of
- * JSON to its output; errors go there, too. Exit status: 0, 1 if the image
- * cannot be made ready, 2 if it was called wrongly.
+ * JSON to its output; errors go there, too. Exit status: 0, 1 if it failed, 2
+ * if it was called wrongly.
  */
 #include "base/bytes.h"
 #include "base/own.h"
+#include "image/keep.h"
 #include "image/prepare.h"
 #include "platform/process.h"
 
@@ -31,11 +36,11 @@ enum { INSECURE_MAX = 64 };
 struct options {
     const char *home;
     const char *platform;
-    const char *reference;
+    const char *verb;
     uint64_t disk_bytes;
-    int fd;    /* -1: JSON */
-    int input; /* what "-" means */
+    int fd; /* -1: JSON */
     bool refresh;
+    struct keep_request keep;
     const char *insecure[INSECURE_MAX + 1]; /* NULL at the end */
     unsigned insecure_count;
 };
@@ -78,9 +83,7 @@ static int usage(const char *why)
 {
     fprintf(stderr,
             "supermachine-image: %s\n"
-            "usage: supermachine-image prepare --home DIR [--disk-size BYTES]\n"
-            "       [--platform OS/ARCH] [--fd N] [--input N] [--refresh]\n"
-            "       [--insecure REGISTRY]... REFERENCE\n",
+            "usage: supermachine-image VERB --home DIR [OPTION]... [WORD]...\n",
             why);
     return 2;
 }
@@ -119,11 +122,26 @@ static int parse_option(int option, const char *value, struct options *options)
     case 'i':
         if (!parse_number(value, 1 << 20, &number) ||
             fcntl((int)number, F_GETFD) < 0)
-            return usage("--fd and --input must be open descriptors");
-        *(option == 'f' ? &options->fd : &options->input) = (int)number;
+            return usage("--fd and --file must be open descriptors");
+        *(option == 'f' ? &options->fd : &options->keep.file) = (int)number;
         return 0;
     case 'r':
         options->refresh = true;
+        return 0;
+    case 'a':
+        options->keep.all = true;
+        return 0;
+    case 'F':
+        options->keep.force = true;
+        return 0;
+    case 'R':
+        options->keep.repair = true;
+        return 0;
+    case 'm':
+        options->keep.format = value;
+        return 0;
+    case 'n':
+        options->keep.name = value;
         return 0;
     case 'u':
         if (options->insecure_count == INSECURE_MAX)
@@ -142,9 +160,14 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"disk-size", required_argument, NULL, 'd'},
         {"platform", required_argument, NULL, 'p'},
         {"fd", required_argument, NULL, 'f'},
-        {"input", required_argument, NULL, 'i'},
+        {"file", required_argument, NULL, 'i'},
         {"refresh", no_argument, NULL, 'r'},
         {"insecure", required_argument, NULL, 'u'},
+        {"all", no_argument, NULL, 'a'},
+        {"force", no_argument, NULL, 'F'},
+        {"repair", no_argument, NULL, 'R'},
+        {"format", required_argument, NULL, 'm'},
+        {"name", required_argument, NULL, 'n'},
         {0},
     };
     int option;
@@ -156,9 +179,17 @@ static int parse_options(int argc, char **argv, struct options *options)
         if (status)
             return status;
     }
-    if (argc - optind != 2 || strcmp(argv[optind], "prepare") != 0)
+    if (argc == optind)
         return usage("what is there to do?");
-    options->reference = argv[optind + 1];
+    options->verb = argv[optind];
+    options->keep.words = (const char *const *)argv + optind + 1;
+    options->keep.count = (unsigned)(argc - optind - 1);
+    options->keep.home = options->home;
+    options->keep.platform = options->platform;
+    if (strcmp(options->verb, "prepare") == 0
+            ? options->keep.count != 1
+            : !keep_knows(options->verb, &options->keep))
+        return usage("what is there to do?");
     if (!options->home || options->home[0] != '/')
         return usage("--home must be an absolute folder");
     return 0;
@@ -188,7 +219,7 @@ static int prepare(const struct options *options, struct reporter *reporter,
     const char *ca_file = getenv("SSL_CERT_FILE");
     const struct oci_place place = {
         .home = options->home,
-        .input_fd = options->input,
+        .input_fd = options->keep.file,
         .refresh = options->refresh,
         .ca_file = ca_file && ca_file[0] ? ca_file : NULL,
         .docker_config = config,
@@ -200,12 +231,25 @@ static int prepare(const struct options *options, struct reporter *reporter,
         .platform = options->platform,
         .disk_bytes = options->disk_bytes,
     };
-    int rc = reference_absolute(options->reference, cwd, &reference, err);
+    int rc = reference_absolute(options->keep.words[0], cwd, &reference, err);
 
     if (rc)
         return rc;
     request.reference = reference;
     return prepare_image(&place, &request, reporter, ret, err);
+}
+
+/* Do what the verb says, and tell what came out of it. */
+static int serve(const struct options *options, struct reporter *reporter,
+                 struct sm_error *err)
+{
+    AUTO(image_result_done) struct image_result result = {0};
+    int rc;
+
+    if (strcmp(options->verb, "prepare") != 0)
+        return keep_serve(options->verb, &options->keep, reporter, err);
+    rc = prepare(options, reporter, &result, err);
+    return rc ? rc : report_result(reporter, &result, err);
 }
 
 int main(int argc, char **argv)
@@ -214,14 +258,11 @@ int main(int argc, char **argv)
         .platform = "",
         .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB,
         .fd = -1,
-        .input = STDIN_FILENO,
+        .keep = {.file = STDIN_FILENO},
     };
-    AUTO(image_result_done) struct image_result result = {0};
     struct reporter reporter;
     struct sm_error err = {0};
-    struct sm_error untold = {0};
     int status = parse_options(argc, argv, &options);
-    int told;
     int rc;
 
     process_begin();
@@ -234,11 +275,8 @@ int main(int argc, char **argv)
     };
     if (options.fd >= 0)
         watch_starter(&options);
-    rc = prepare(&options, &reporter, &result, &err);
-    told = rc ? report_error(&reporter, &err, &untold)
-              : report_result(&reporter, &result, &untold);
-    if (told)
-        fprintf(stderr, "supermachine-image: %s: %s\n", untold.message,
-                rc ? err.message : "the image is ready");
-    return rc || told ? 1 : 0;
+    rc = serve(&options, &reporter, &err);
+    if (rc && report_error(&reporter, &err, NULL))
+        fprintf(stderr, "supermachine-image: %s\n", err.message);
+    return rc ? 1 : 0;
 }

@@ -125,3 +125,45 @@ int report_error(struct reporter *reporter, const struct sm_error *error,
     image_put_error(&bytes, error);
     return send_all(reporter->fd, &bytes, err);
 }
+
+int report_stored(struct reporter *reporter, const struct image_stored *stored,
+                  struct sm_error *err)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+
+    buf_init(&bytes, IMAGE_FRAME_MAX);
+    if (reporter->json)
+        return send_line(reporter->fd, json_loads(stored->json, 0, NULL), err);
+    image_put_stored(&bytes, stored);
+    return send_all(reporter->fd, &bytes, err);
+}
+
+int report_change(struct reporter *reporter, const struct image_change *change,
+                  struct sm_error *err)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+
+    buf_init(&bytes, 64 * KIB);
+    if (reporter->json)
+        return send_line(reporter->fd,
+                         json_pack("{ss si ss ss sI}", "event", "change",
+                                   "kind", change->kind, "what", change->what,
+                                   "why", change->why, "bytes",
+                                   (json_int_t)change->bytes),
+                         err);
+    image_put_change(&bytes, change);
+    return send_all(reporter->fd, &bytes, err);
+}
+
+int report_text(struct reporter *reporter, const char *text,
+                struct sm_error *err)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+
+    buf_init(&bytes, IMAGE_FRAME_MAX);
+    if (reporter->json)
+        return text[0] ? send_line(reporter->fd, json_loads(text, 0, NULL), err)
+                       : 0;
+    image_put_text(&bytes, text);
+    return send_all(reporter->fd, &bytes, err);
+}

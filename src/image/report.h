@@ -17,6 +17,13 @@ void report_progress(struct reporter *reporter, const char *step, uint64_t done,
 /* Return 0, or an error when nobody could be told. */
 int report_result(struct reporter *reporter, const struct image_result *result,
                   struct sm_error *err);
+int report_stored(struct reporter *reporter, const struct image_stored *stored,
+                  struct sm_error *err);
+int report_change(struct reporter *reporter, const struct image_change *change,
+                  struct sm_error *err);
+/* The end of work on what is kept; (text) may be "". */
+int report_text(struct reporter *reporter, const char *text,
+                struct sm_error *err);
 int report_error(struct reporter *reporter, const struct sm_error *error,
                  struct sm_error *err);
 

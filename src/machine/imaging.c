@@ -9,54 +9,35 @@
 #include "proto/resolved.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+/* ---- running it ---- */
+
 struct reading {
     struct frame_reader frames;
-    imaging_progress_fn *progress;
+    imaging_frame_fn *fn;
     void *context;
-    struct image_result *result;
 };
 
-static void tell_progress(struct reading *reading, const struct frame *frame)
-{
-    struct image_progress progress;
-
-    if (!reading->progress || image_get_progress(frame, &progress, NULL) != 0)
-        return;
-    reading->progress(reading->context,
-                      &(struct sm_progress){.what = progress.step,
-                                            .done = progress.done,
-                                            .total = progress.total});
-    image_progress_done(&progress);
-}
-
-/* 1: the result is there; 0: go on; else the failure. */
+/* 1: the last frame was there; 0: go on; else the failure. */
 static int take_frames(struct reading *reading, struct sm_error *err)
 {
     struct frame frame;
     int rc;
 
     while ((rc = frame_reader_next(&reading->frames, &frame, err)) == 1) {
-        switch (frame.type) {
-        case IMAGE_PROGRESS:
-            tell_progress(reading, &frame);
-            break;
-        case IMAGE_RESULT:
-            rc = image_get_result(&frame, reading->result, err);
-            return rc ? rc : 1;
-        case IMAGE_ERROR:
+        if (frame.type == IMAGE_ERROR)
             return image_get_error(&frame, err);
-        default:
-            return fail(err, SM_EPROTO, "supermachine-image: message %u",
-                        frame.type);
-        }
+        rc = reading->fn(reading->context, &frame, err);
+        if (rc)
+            return rc;
     }
     return rc;
 }
 
-static int read_result(struct reading *reading, int fd, struct sm_error *err)
+static int read_frames(struct reading *reading, int fd, struct sm_error *err)
 {
     for (;;) {
         size_t room;
@@ -81,54 +62,6 @@ static int read_result(struct reading *reading, int fd, struct sm_error *err)
     }
 }
 
-/* The program's arguments, which point into what they were made of. */
-struct arguments {
-    char **items; /* NULL at the end */
-    size_t count;
-};
-
-static void add_argument(struct arguments *to, const char *word)
-{
-    to->items[to->count++] = (char *)(uintptr_t)word;
-}
-
-/* "--NAME", (value) */
-static void add_option(struct arguments *to, const char *name,
-                       const char *value)
-{
-    add_argument(to, name);
-    add_argument(to, value);
-}
-
-static int make_arguments(const char *home, const struct image_request *image,
-                          const struct imaging_request *request,
-                          const char *disk_bytes, struct arguments *ret)
-{
-    enum { FIXED = 16 };
-    size_t more = 0;
-
-    while (request->insecure && request->insecure[more])
-        more++;
-    *ret = (struct arguments){.items =
-                                  calloc(FIXED + 2 * more, sizeof *ret->items)};
-    if (!ret->items)
-        return SM_ENOMEM;
-    add_argument(ret, "supermachine-image");
-    add_argument(ret, "prepare");
-    add_option(ret, "--home", home);
-    add_option(ret, "--disk-size", disk_bytes);
-    add_option(ret, "--platform", image->platform);
-    add_option(ret, "--fd", "3");
-    /* 0 is /dev/null there. */
-    add_option(ret, "--input", strcmp(image->reference, "-") == 0 ? "4" : "0");
-    if (request->refresh)
-        add_argument(ret, "--refresh");
-    for (size_t i = 0; i < more; i++)
-        add_option(ret, "--insecure", request->insecure[i]);
-    add_option(ret, "--", image->reference);
-    return 0;
-}
-
 /* Start it with one end of a stream, and read what it says on the other. */
 static int talk(const struct process_plan *plan, int *far_end, int near_end,
                 struct reading *reading, struct sm_error *err)
@@ -139,37 +72,50 @@ static int talk(const struct process_plan *plan, int *far_end, int near_end,
     close(own_take_fd(far_end));
     if (rc)
         return rc;
-    rc = read_result(reading, near_end, err);
+    rc = read_frames(reading, near_end, err);
     /* It has nothing more to do, whatever became of it. */
     process_kill(&process);
     process_wait(&process, NULL);
     return rc;
 }
 
-static int run_program(const struct machine_paths *paths,
-                       const struct image_request *image,
-                       const struct imaging_request *request,
-                       struct reading *reading, struct sm_error *err)
+/* Name, verb, our options, the others: "--home=DIR --fd=3". An array whose
+ * strings stay where they are; NULL if memory is out. */
+static char **make_argv(const struct imaging_call *call, const char *home)
+{
+    enum { OURS = 5 };
+    size_t count = 0;
+    const char **argv;
+
+    while (call->arguments[count])
+        count++;
+    argv = calloc(count + OURS + 1, sizeof *argv);
+    if (!argv)
+        return NULL;
+    argv[0] = "supermachine-image";
+    argv[1] = call->arguments[0];
+    argv[2] = "--home";
+    argv[3] = home;
+    argv[4] = "--fd=3";
+    for (size_t i = 1; i < count; i++)
+        argv[OURS + i - 1] = call->arguments[i];
+    return (char **)(uintptr_t)argv;
+}
+
+static int start_and_read(const struct machine_paths *paths,
+                          const struct imaging_call *call,
+                          struct reading *reading, struct sm_error *err)
 {
     AUTO_FREE char *program = NULL;
-    AUTO_FREE char **argv = NULL;
-    struct arguments arguments;
-    char disk_bytes[24];
-    int fds[2] = {-1, STDIN_FILENO};
+    AUTO_FREE char **argv = make_argv(call, paths->home);
+    int fds[2] = {-1, call->file};
     int ends[2];
     int rc;
 
-    snprintf(disk_bytes, sizeof disk_bytes, "%llu",
-             (unsigned long long)image->disk_bytes);
-    rc = make_arguments(paths->home, image, request, disk_bytes, &arguments);
-    argv = arguments.items;
-    if (!rc &&
-        asprintf(&program, "%s/supermachine-image", paths->runtime_dir) < 0) {
+    if (asprintf(&program, "%s/supermachine-image", paths->runtime_dir) < 0)
         program = NULL;
-        rc = SM_ENOMEM;
-    }
-    if (rc)
-        return fail(err, rc, "image: out of memory");
+    if (!argv || !program)
+        return fail(err, SM_ENOMEM, "image: out of memory");
     rc = stream_pair(ends, err);
     if (rc)
         return rc;
@@ -180,38 +126,163 @@ static int run_program(const struct machine_paths *paths,
             .argv = argv,
             .env = paths->image_env,
             .fds = fds,
-            .fd_count = strcmp(image->reference, "-") == 0 ? 2 : 1,
+            .fd_count = call->file < 0 ? 1 : 2,
         },
         &ends[1], ends[0], reading, err);
     close(ends[0]);
     return rc;
 }
 
+int imaging_run(const struct machine_paths *paths,
+                const struct imaging_call *call, imaging_frame_fn *fn,
+                void *context, struct sm_error *err)
+{
+    struct reading reading = {.fn = fn, .context = context};
+    int rc = folder_make(paths->home, err);
+
+    if (rc)
+        return rc;
+    frame_reader_init(&reading.frames, IMAGE_CHUNK, IMAGE_FRAME_MAX,
+                      image_check);
+    rc = start_and_read(paths, call, &reading, err);
+    frame_reader_done(&reading.frames);
+    return rc;
+}
+
+/* ---- preparing ---- */
+
+struct preparing {
+    const struct imaging_request *request;
+    struct image_result *result;
+};
+
+static void tell_progress(const struct imaging_request *request,
+                          const struct frame *frame)
+{
+    struct image_progress progress;
+
+    if (!request->progress || image_get_progress(frame, &progress, NULL) != 0)
+        return;
+    request->progress(request->context,
+                      &(struct sm_progress){.what = progress.step,
+                                            .done = progress.done,
+                                            .total = progress.total});
+    image_progress_done(&progress);
+}
+
+static int take_prepared(void *context, const struct frame *frame,
+                         struct sm_error *err)
+{
+    struct preparing *preparing = context;
+    int rc;
+
+    if (frame->type == IMAGE_PROGRESS) {
+        tell_progress(preparing->request, frame);
+        return 0;
+    }
+    rc = image_get_result(frame, preparing->result, err);
+    return rc ? rc : 1;
+}
+
+static int prepare(const struct machine_paths *paths,
+                   const struct image_request *image,
+                   struct preparing *preparing, struct sm_error *err)
+{
+    enum { FIXED = 12 };
+    const struct imaging_request *request = preparing->request;
+    bool from_input = strcmp(image->reference, "-") == 0;
+    AUTO_FREE const char **words = NULL;
+    char disk_bytes[48];
+    size_t more = 0;
+    size_t count = 0;
+
+    while (request->insecure && request->insecure[more])
+        more++;
+    words = calloc(FIXED + 2 * more, sizeof *words);
+    if (!words)
+        return fail(err, SM_ENOMEM, "image: out of memory");
+    snprintf(disk_bytes, sizeof disk_bytes, "--disk-size=%llu",
+             (unsigned long long)image->disk_bytes);
+    words[count++] = "prepare";
+    words[count++] = disk_bytes;
+    words[count++] = "--platform";
+    words[count++] = image->platform;
+    /* 0 is /dev/null there. */
+    words[count++] = from_input ? "--file=4" : "--file=0";
+    if (request->refresh)
+        words[count++] = "--refresh";
+    for (size_t i = 0; i < more; i++) {
+        words[count++] = "--insecure";
+        words[count++] = request->insecure[i];
+    }
+    words[count++] = "--";
+    words[count++] = image->reference;
+    return imaging_run(
+        paths,
+        &(struct imaging_call){.arguments = words,
+                               .file = from_input ? STDIN_FILENO : -1},
+        take_prepared, preparing, err);
+}
+
+/* SM_ENOENT: somebody has removed it since it was made or found. */
+static int hold_rootfs(const struct image_result *result, int *ret_fd,
+                       struct sm_error *err)
+{
+    AUTO_CLOSE int fd = open(result->rootfs, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int rc;
+
+    if (fd < 0)
+        return fail_os(err, "root file system %s", result->rootfs);
+    rc = file_hold(fd, err);
+    if (rc)
+        return wrap(err, rc, "root file system %s", result->rootfs);
+    *ret_fd = own_take_fd(&fd);
+    return 0;
+}
+
+static int find_resolved(const char *home, const struct image_request *image,
+                         struct image_result *ret, int *ret_fd)
+{
+    int rc = resolved_load(home, image, ret, NULL);
+
+    if (rc)
+        return rc;
+    rc = hold_rootfs(ret, ret_fd, NULL);
+    if (rc)
+        image_result_done(ret);
+    return rc;
+}
+
 int imaging_prepare(const struct machine_paths *paths,
                     const struct imaging_request *request,
-                    struct image_result *ret, struct sm_error *err)
+                    struct image_result *ret, int *ret_fd, struct sm_error *err)
 {
+    enum { ATTEMPTS = 4 };
     AUTO_FREE char *folder = getcwd(NULL, 0);
     AUTO_FREE char *absolute = NULL;
     struct image_request image = {
         .platform = request->platform ? request->platform : "",
         .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB};
-    struct reading reading = {.progress = request->progress,
-                              .context = request->context,
-                              .result = ret};
+    struct preparing preparing = {.request = request, .result = ret};
     int rc = reference_absolute(request->reference, folder, &absolute, err);
 
     if (rc)
         return rc;
     image.reference = absolute;
-    if (!request->refresh && resolved_load(paths->home, &image, ret, NULL) == 0)
+    if (!request->refresh &&
+        find_resolved(paths->home, &image, ret, ret_fd) == 0)
         return 0;
-    rc = folder_make(paths->home, err);
-    if (rc)
-        return rc;
-    frame_reader_init(&reading.frames, IMAGE_CHUNK, IMAGE_FRAME_MAX,
-                      image_check);
-    rc = run_program(paths, &image, request, &reading, err);
-    frame_reader_done(&reading.frames);
+    /* Between the program's end and our lock it may be removed: once more. */
+    for (int i = 0; i < ATTEMPTS; i++) {
+        rc = prepare(paths, &image, &preparing, err);
+        if (rc)
+            return rc;
+        rc = hold_rootfs(ret, ret_fd, err);
+        if (!rc)
+            return 0;
+        image_result_done(ret);
+        if (rc != SM_ENOENT || strcmp(absolute, "-") == 0)
+            return rc;
+    }
     return rc;
 }

@@ -32,10 +32,31 @@ struct imaging_request {
 
 /*
  * Prepare what (request) names. Blocks.
- * Returns 0 and *ret, for image_result_done(), or what the program says.
+ * Returns 0 and *ret, for image_result_done(), and *ret_fd, its root file
+ * system, which nobody removes as long as that or a copy of it is open; or
+ * what the program says.
  */
 int imaging_prepare(const struct machine_paths *paths,
                     const struct imaging_request *request,
-                    struct image_result *ret, struct sm_error *err);
+                    struct image_result *ret, int *ret_fd,
+                    struct sm_error *err);
+
+/* ---- any work of the program ---- */
+
+/* What the program is started with. Strings stay the caller's. */
+struct imaging_call {
+    const char *const *arguments; /* from its verb on, NULL at the end      */
+    int file;                     /* becomes descriptor 4 there; -1: none   */
+};
+
+/* Returns 1 at the last frame, 0 to go on, or an error that ends it. */
+typedef int imaging_frame_fn(void *context, const struct frame *frame,
+                             struct sm_error *err);
+
+/* Run it, with the options that say where it works and answers added, until
+ * (fn) has seen the last frame. Blocks. */
+int imaging_run(const struct machine_paths *paths,
+                const struct imaging_call *call, imaging_frame_fn *fn,
+                void *context, struct sm_error *err);
 
 #endif

@@ -397,6 +397,9 @@ static int open_files(struct machine *machine, int *fds, struct sm_error *err)
     if (!rc)
         rc = open_input("root file system", "", config->rootfs,
                         &fds[WORKER_FD_DISK], err);
+    /* The worker's copy keeps it from being removed (rootfs/store.h). */
+    if (!rc)
+        rc = file_hold(fds[WORKER_FD_DISK], err);
     if (!rc)
         rc = file_unnamed(machine->paths.home, &fds[WORKER_FD_OVERLAY], err);
     if (!rc)

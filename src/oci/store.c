@@ -3,9 +3,11 @@
 
 #include "base/bytes.h"
 #include "oci/json.h"
+#include "oci/lease.h"
 #include "platform/file.h"
 #include "platform/random.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@ enum { NAME_MAX_BYTES = 32 + DIGEST_HEX_MAX, TAG_FILE_MAX = 16 << 10 };
 struct store {
     int home;
     char *path;
+    struct lease *lease; /* NULL: it is a view */
 };
 
 struct store_part {
@@ -40,10 +43,10 @@ static int make_folder(const struct store *store, const char *name,
     return 0;
 }
 
-int store_open(const char *home, struct store **ret, struct sm_error *err)
+int store_view(const char *home, struct store **ret, struct sm_error *err)
 {
     static const char *const folders[] = {"blobs", "blobs/sha256",
-                                          "blobs/sha512", "tags"};
+                                          "blobs/sha512", "tags", "leases"};
     AUTO(store_closep) struct store *store = calloc(1, sizeof *store);
     int rc = 0;
 
@@ -62,17 +65,47 @@ int store_open(const char *home, struct store **ret, struct sm_error *err)
     return rc;
 }
 
+int store_open(const char *home, struct store **ret, struct sm_error *err)
+{
+    AUTO(store_closep) struct store *store = NULL;
+    int rc = store_view(home, &store, err);
+
+    if (!rc)
+        rc = lease_open(store->home, &store->lease, err);
+    if (!rc)
+        *ret = own_take(store);
+    return rc;
+}
+
 void store_close(struct store *store)
 {
     if (!store)
         return;
+    lease_close(store->lease);
     if (store->home >= 0)
         close(store->home);
     free(store->path);
     free(store);
 }
 
+int store_folder(const struct store *store)
+{
+    return store->home;
+}
+
+const char *store_path(const struct store *store)
+{
+    return store->path;
+}
+
 /* ---- blobs ---- */
+
+/* From now on the blob stays, if it is there. */
+static int hold(const struct store *store, const struct digest *digest,
+                struct sm_error *err)
+{
+    return store->lease ? lease_add(store->lease, digest, err) : 0;
+}
 
 static void blob_name(const struct digest *digest, char to[NAME_MAX_BYTES])
 {
@@ -88,6 +121,8 @@ bool store_has(const struct store *store,
     char name[NAME_MAX_BYTES];
     struct stat st;
 
+    if (hold(store, &descriptor->digest, NULL))
+        return false;
     blob_name(&descriptor->digest, name);
     return fstatat(store->home, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            S_ISREG(st.st_mode) && (uint64_t)st.st_size == descriptor->bytes;
@@ -98,8 +133,11 @@ int store_blob_open(const struct store *store,
                     struct sm_error *err)
 {
     char name[NAME_MAX_BYTES];
+    int rc = hold(store, &descriptor->digest, err);
     int fd;
 
+    if (rc)
+        return rc;
     blob_name(&descriptor->digest, name);
     fd = openat(store->home, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -202,7 +240,9 @@ int store_part_open(const struct store *store,
     part->bytes = descriptor->bytes;
     blob_name(&part->digest, part->name);
     snprintf(part->part, sizeof part->part, "%.150s.part", part->name);
-    rc = take_lock(part, wait, err);
+    rc = hold(store, &part->digest, err);
+    if (!rc)
+        rc = take_lock(part, wait, err);
     if (rc)
         return rc;
     if (store_has(store, descriptor)) {
@@ -321,8 +361,9 @@ static int tag_file(const char *name, char to[NAME_MAX_BYTES],
     return 0;
 }
 
-/* A tag file is an index of one entry, tagged with the whole name. */
-static int parse_tag(const void *bytes, size_t count, const char *name,
+/* A tag file is an index of one entry, tagged with the whole name: *ret_name,
+ * which the caller frees. */
+static int parse_tag(const void *bytes, size_t count, char **ret_name,
                      struct oci_descriptor *ret, struct sm_error *err)
 {
     AUTO(oci_index_done) struct oci_index index = {0};
@@ -330,11 +371,29 @@ static int parse_tag(const void *bytes, size_t count, const char *name,
 
     if (rc)
         return rc;
-    if (index.count != 1 || !index.items[0].tag ||
-        strcmp(index.items[0].tag, name) != 0)
-        return fail(err, SM_ENOENT, "is for another image");
-    *ret = oci_descriptor_plain(&index.items[0]);
+    if (index.count != 1 || !index.items[0].tag)
+        return fail(err, SM_EIMAGE, "is no name of an image");
+    *ret_name = own_take(index.items[0].tag);
+    *ret = index.items[0];
     return 0;
+}
+
+static int read_tag(int fd, char **ret_name, struct oci_descriptor *ret,
+                    struct sm_error *err)
+{
+    AUTO_FREE char *text = malloc(TAG_FILE_MAX);
+    uint64_t bytes = 0;
+    int rc = file_size(fd, &bytes, err);
+
+    if (rc)
+        return rc;
+    if (!text)
+        return fail(err, SM_ENOMEM, "out of memory");
+    if (bytes > TAG_FILE_MAX)
+        return fail(err, SM_EIMAGE, "has %llu bytes",
+                    (unsigned long long)bytes);
+    rc = file_read_at(fd, text, (size_t)bytes, 0, err);
+    return rc ? rc : parse_tag(text, (size_t)bytes, ret_name, ret, err);
 }
 
 int store_tag_load(const struct store *store, const char *name,
@@ -342,10 +401,9 @@ int store_tag_load(const struct store *store, const char *name,
                    struct image_witnesses *witnesses, struct sm_error *err)
 {
     AUTO_FREE char *path = NULL;
-    AUTO_FREE char *text = NULL;
+    AUTO_FREE char *found = NULL;
     AUTO_CLOSE int fd = -1;
     char file[NAME_MAX_BYTES];
-    uint64_t bytes = 0;
     int rc = tag_file(name, file, err);
 
     if (rc)
@@ -353,24 +411,78 @@ int store_tag_load(const struct store *store, const char *name,
     fd = openat(store->home, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return fail_os(err, "image %s", name);
-    text = malloc(TAG_FILE_MAX);
-    if (!text || asprintf(&path, "%s/%s", store->path, file) < 0) {
+    if (asprintf(&path, "%s/%s", store->path, file) < 0) {
         path = NULL;
         return fail(err, SM_ENOMEM, "out of memory");
     }
-    rc = image_witness_add(witnesses, fd, path, err);
+    if (witnesses)
+        rc = image_witness_add(witnesses, fd, path, err);
     if (!rc)
-        rc = file_size(fd, &bytes, err);
-    if (!rc && bytes > TAG_FILE_MAX)
-        rc = fail(err, SM_EIMAGE, "has %llu bytes", (unsigned long long)bytes);
-    if (!rc)
-        rc = file_read_at(fd, text, (size_t)bytes, 0, err);
-    if (!rc)
-        rc = parse_tag(text, (size_t)bytes, name, ret, err);
+        rc = read_tag(fd, &found, ret, err);
+    if (!rc && strcmp(found, name) != 0)
+        rc = fail(err, SM_ENOENT, "is for another image");
     if (!rc)
         return 0;
-    image_witnesses_done(witnesses);
+    if (witnesses)
+        image_witnesses_done(witnesses);
     return wrap(err, rc, "%s", path);
+}
+
+/* (file) is that of the name which it holds. */
+static int check_tag_file(const char *name, const char *file,
+                          struct sm_error *err)
+{
+    char wanted[NAME_MAX_BYTES];
+    int rc = tag_file(name, wanted, err);
+
+    if (!rc && strcmp(wanted, file) != 0)
+        rc = fail(err, SM_EIMAGE, "is not the file of %s", name);
+    return rc;
+}
+
+static int walk_tag(const struct store *store, const char *file,
+                    store_tag_fn *fn, void *context, struct sm_error *err)
+{
+    AUTO_FREE char *name = NULL;
+    AUTO_CLOSE int fd =
+        openat(store->home, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct oci_descriptor descriptor;
+    struct sm_error why = {0};
+    int rc;
+
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    rc =
+        fd < 0 ? fail_os(&why, "open") : read_tag(fd, &name, &descriptor, &why);
+    if (!rc)
+        rc = check_tag_file(name, file, &why);
+    return rc ? fn(context, file, NULL, rc, &why, err)
+              : fn(context, name, &descriptor, 0, NULL, err);
+}
+
+int store_tags_walk(const struct store *store, store_tag_fn *fn, void *context,
+                    struct sm_error *err)
+{
+    AUTO_CLOSE int fd =
+        openat(store->home, "tags", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    int rc = 0;
+
+    if (!folder)
+        return fail_os(err, "open %s/tags", store->path);
+    own_take_fd(&fd);
+    while (!rc && (entry = readdir(folder)) != NULL) {
+        char file[NAME_MAX_BYTES];
+
+        /* The others are being written. */
+        if (strlen(entry->d_name) != 64)
+            continue;
+        snprintf(file, sizeof file, "tags/%.64s", entry->d_name);
+        rc = walk_tag(store, file, fn, context, err);
+    }
+    closedir(folder);
+    return rc;
 }
 
 static char *tag_text(const char *name, const struct oci_descriptor *descriptor)
@@ -391,6 +503,7 @@ int store_tag_save(const struct store *store, const char *name,
                    struct sm_error *err)
 {
     AUTO_FREE char *text = tag_text(name, descriptor);
+    AUTO_CLOSE int gate = -1;
     AUTO_CLOSE int fd = -1;
     char file[NAME_MAX_BYTES];
     char temp[NAME_MAX_BYTES + 32];
@@ -399,6 +512,8 @@ int store_tag_save(const struct store *store, const char *name,
 
     if (!rc)
         rc = random_bytes(&unique, sizeof unique, err);
+    if (!rc)
+        rc = gate_lock(store->home, false, &gate, err);
     if (rc)
         return rc;
     if (!text)
@@ -418,4 +533,19 @@ int store_tag_save(const struct store *store, const char *name,
         return 0;
     unlinkat(store->home, temp, 0);
     return wrap(err, rc, "%s", temp);
+}
+
+int store_tag_remove(const struct store *store, const char *name,
+                     struct sm_error *err)
+{
+    AUTO_CLOSE int folder = -1;
+    char file[NAME_MAX_BYTES];
+    int rc = tag_file(name, file, err);
+
+    if (rc)
+        return rc;
+    folder = openat(store->home, "tags", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || unlinkat(store->home, file, 0) != 0 || fsync(folder) != 0)
+        return fail_os(err, "remove the name %s", name);
+    return 0;
 }

@@ -7,6 +7,9 @@
  *   finds it. A part that was left by a dead process is where the next one
  *   goes on, after it has hashed what is there.
  *
+ *   Whoever opens a blob, looks for one or begins one keeps it from being
+ *   removed for as long as the store is open: see lease.h.
+ *
  *   HOME/tags/HASH, HASH that of the image's whole name, says which manifest
  *   or index the name stood for when it was pulled. It is replaced by rename,
  *   after all that it leads to is there.
@@ -20,10 +23,17 @@ struct store;
 
 /* (home) must exist. */
 int store_open(const char *home, struct store **ret, struct sm_error *err);
+/* The same for somebody who looks, or removes: nothing stays on his account,
+ * so he holds the gate while he relies on it. Do not begin blobs with it. */
+int store_view(const char *home, struct store **ret, struct sm_error *err);
 /* NULL is fine. */
 void store_close(struct store *store);
 
 OWN_DEFINE(struct store, store_close)
+
+/* The folder HOME, which stays the store's, and its name. */
+int store_folder(const struct store *store);
+const char *store_path(const struct store *store);
 
 bool store_has(const struct store *store,
                const struct oci_descriptor *descriptor);
@@ -68,8 +78,24 @@ OWN_DEFINE(struct store_part, store_part_close)
 int store_tag_load(const struct store *store, const char *name,
                    struct oci_descriptor *ret,
                    struct image_witnesses *witnesses, struct sm_error *err);
+/* Passes the gate. */
 int store_tag_save(const struct store *store, const char *name,
                    const struct oci_descriptor *descriptor,
                    struct sm_error *err);
+/* The name goes, for good once this has returned 0; SM_ENOENT if there is
+ * none. The caller holds the gate exclusively. */
+int store_tag_remove(const struct store *store, const char *name,
+                     struct sm_error *err);
+
+/* (rc) is not 0 if the file is damaged: then (name) is that of the file below
+ * HOME, (descriptor) NULL, and (err) says why. A result other than 0 ends the
+ * walk. */
+typedef int store_tag_fn(void *context, const char *name,
+                         const struct oci_descriptor *descriptor, int rc,
+                         const struct sm_error *why, struct sm_error *err);
+
+/* Call (fn) for each name; in no order. */
+int store_tags_walk(const struct store *store, store_tag_fn *fn, void *context,
+                    struct sm_error *err);
 
 #endif

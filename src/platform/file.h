@@ -15,6 +15,11 @@ int file_write_at(int fd, const void *from, size_t count, uint64_t offset,
 
 int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err);
 
+/* Hold (fd), as long as it or a copy of it is open in any process, with a lock
+ * that others may share. Waits for who has it to himself.
+ * Returns 0, SM_ENOENT (its last name was removed) or what flock(2) says. */
+int file_hold(int fd, struct sm_error *err);
+
 /* Make (path) and the folders above it, mode 0700 where they are missing. */
 int folder_make(const char *path, struct sm_error *err);
 

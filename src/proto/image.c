@@ -61,9 +61,27 @@ void image_progress_done(struct image_progress *progress)
     *progress = (struct image_progress){0};
 }
 
+void image_stored_done(struct image_stored *stored)
+{
+    free(stored->repository);
+    free(stored->tag);
+    free(stored->id);
+    free(stored->digest);
+    free(stored->platform);
+    free(stored->json);
+    *stored = (struct image_stored){0};
+}
+
+void image_change_done(struct image_change *change)
+{
+    free(change->what);
+    free(change->why);
+    *change = (struct image_change){0};
+}
+
 int image_check(const struct frame *frame, struct sm_error *err)
 {
-    if (frame->type < IMAGE_PROGRESS || frame->type > IMAGE_ERROR)
+    if (frame->type < IMAGE_PROGRESS || frame->type > IMAGE_TEXT)
         return fail(err, SM_EPROTO, "image frame of unknown type %u",
                     frame->type);
     if (frame->channel)
@@ -189,6 +207,41 @@ void image_put_error(struct buf *to, const struct sm_error *error)
     frame_end(to, begin);
 }
 
+void image_put_stored(struct buf *to, const struct image_stored *stored)
+{
+    size_t begin = frame_begin(to, IMAGE_STORED, 0);
+
+    wire_put_string(to, stored->repository);
+    wire_put_string(to, stored->tag);
+    wire_put_string(to, stored->id);
+    wire_put_string(to, stored->digest);
+    wire_put_string(to, stored->platform);
+    wire_put_string(to, stored->json);
+    wire_put_u64(to, stored->created_s);
+    wire_put_u64(to, stored->blob_bytes);
+    wire_put_u64(to, stored->rootfs_bytes);
+    frame_end(to, begin);
+}
+
+void image_put_change(struct buf *to, const struct image_change *change)
+{
+    size_t begin = frame_begin(to, IMAGE_CHANGE, 0);
+
+    wire_put_u8(to, change->kind);
+    wire_put_string(to, change->what);
+    wire_put_string(to, change->why);
+    wire_put_u64(to, change->bytes);
+    frame_end(to, begin);
+}
+
+void image_put_text(struct buf *to, const char *text)
+{
+    size_t begin = frame_begin(to, IMAGE_TEXT, 0);
+
+    wire_put_string(to, text);
+    frame_end(to, begin);
+}
+
 static int bad_frame(struct sm_error *err, const char *what)
 {
     return fail(err, SM_EPROTO, "%s of supermachine-image makes no sense",
@@ -220,6 +273,56 @@ int image_get_result(const struct frame *frame, struct image_result *ret,
         return 0;
     image_result_done(ret);
     return bad_frame(err, "result");
+}
+
+int image_get_stored(const struct frame *frame, struct image_stored *ret,
+                     struct sm_error *err)
+{
+    struct wire_reader from;
+
+    wire_read(&from, frame->payload, frame->count);
+    ret->repository = wire_string(&from);
+    ret->tag = wire_string(&from);
+    ret->id = wire_string(&from);
+    ret->digest = wire_string(&from);
+    ret->platform = wire_string(&from);
+    ret->json = wire_string(&from);
+    ret->created_s = wire_u64(&from);
+    ret->blob_bytes = wire_u64(&from);
+    ret->rootfs_bytes = wire_u64(&from);
+    if (frame->type == IMAGE_STORED && wire_ok(&from))
+        return 0;
+    image_stored_done(ret);
+    return bad_frame(err, "list");
+}
+
+int image_get_change(const struct frame *frame, struct image_change *ret,
+                     struct sm_error *err)
+{
+    struct wire_reader from;
+
+    wire_read(&from, frame->payload, frame->count);
+    ret->kind = wire_u8(&from);
+    ret->what = wire_string(&from);
+    ret->why = wire_string(&from);
+    ret->bytes = wire_u64(&from);
+    if (frame->type == IMAGE_CHANGE && wire_ok(&from))
+        return 0;
+    image_change_done(ret);
+    return bad_frame(err, "change");
+}
+
+int image_get_text(const struct frame *frame, char **ret, struct sm_error *err)
+{
+    struct wire_reader from;
+
+    wire_read(&from, frame->payload, frame->count);
+    *ret = wire_string(&from);
+    if (frame->type == IMAGE_TEXT && wire_ok(&from))
+        return 0;
+    free(*ret);
+    *ret = NULL;
+    return bad_frame(err, "text");
 }
 
 int image_get_error(const struct frame *frame, struct sm_error *err)

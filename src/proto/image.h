@@ -2,7 +2,9 @@
  *
  * How it works
  *   supermachine-image writes frames (frame.h) on channel 0 to a descriptor
- *   that it was given: any number of PROGRESS, then one RESULT or one ERROR.
+ *   that it was given: any number of PROGRESS, then one RESULT or one ERROR;
+ *   or, for work on what is kept, any number of STORED and CHANGE, then one
+ *   TEXT or one ERROR.
  *   The result holds all that is needed to run the image: where its root file
  *   system is and what its config asks for, so that the reader needs neither
  *   JSON nor the image's files. If the stream ends before, the program died.
@@ -25,7 +27,14 @@ enum {
     IMAGE_DISK_DEFAULT_GIB = 16
 };
 
-enum image_event { IMAGE_PROGRESS = 1, IMAGE_RESULT = 2, IMAGE_ERROR = 3 };
+enum image_event {
+    IMAGE_PROGRESS = 1,
+    IMAGE_RESULT = 2,
+    IMAGE_ERROR = 3,
+    IMAGE_STORED = 4,
+    IMAGE_CHANGE = 5,
+    IMAGE_TEXT = 6
+};
 
 /* (items) has a NULL behind its last entry, or is NULL if (count) is 0. */
 struct image_strings {
@@ -75,6 +84,31 @@ struct image_progress {
 
 void image_progress_done(struct image_progress *progress);
 
+/* One image of the store; see sm_stored_image. */
+struct image_stored {
+    char *repository;
+    char *tag;
+    char *id;
+    char *digest;
+    char *platform;
+    char *json;
+    uint64_t created_s;
+    uint64_t blob_bytes;
+    uint64_t rootfs_bytes;
+};
+
+void image_stored_done(struct image_stored *stored);
+
+/* What happened to something of the store; see sm_store_change. */
+struct image_change {
+    uint8_t kind; /* enum sm_store_change_kind */
+    char *what;
+    char *why;
+    uint64_t bytes;
+};
+
+void image_change_done(struct image_change *change);
+
 /* frame_check_fn for the reader. */
 int image_check(const struct frame *frame, struct sm_error *err);
 
@@ -82,12 +116,21 @@ int image_check(const struct frame *frame, struct sm_error *err);
 void image_put_progress(struct buf *to, const struct image_progress *progress);
 void image_put_result(struct buf *to, const struct image_result *result);
 void image_put_error(struct buf *to, const struct sm_error *error);
+void image_put_stored(struct buf *to, const struct image_stored *stored);
+void image_put_change(struct buf *to, const struct image_change *change);
+void image_put_text(struct buf *to, const char *text);
 
 /* Return 0, SM_EPROTO or SM_ENOMEM; the caller calls _done() on success. */
 int image_get_progress(const struct frame *frame, struct image_progress *ret,
                        struct sm_error *err);
 int image_get_result(const struct frame *frame, struct image_result *ret,
                      struct sm_error *err);
+int image_get_stored(const struct frame *frame, struct image_stored *ret,
+                     struct sm_error *err);
+int image_get_change(const struct frame *frame, struct image_change *ret,
+                     struct sm_error *err);
+/* *ret is the caller's. */
+int image_get_text(const struct frame *frame, char **ret, struct sm_error *err);
 /* Fills (err) with what was sent, and returns its code; SM_EPROTO if it was
  * not an error at all. */
 int image_get_error(const struct frame *frame, struct sm_error *err);

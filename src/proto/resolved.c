@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/own.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ static void write_request(struct buf *to, const struct image_request *request)
     wire_put_u64(to, request->disk_bytes);
 }
 
+/* NULL: any will do. */
 static bool read_request(struct wire_reader *from,
                          const struct image_request *wanted)
 {
@@ -43,9 +45,10 @@ static bool read_request(struct wire_reader *from,
     AUTO_FREE char *platform = wire_string(from);
     uint64_t disk_bytes = wire_u64(from);
 
-    return wire_ok(from) && strcmp(reference, wanted->reference) == 0 &&
-           strcmp(platform, wanted->platform) == 0 &&
-           disk_bytes == wanted->disk_bytes;
+    return wire_ok(from) &&
+           (!wanted || (strcmp(reference, wanted->reference) == 0 &&
+                        strcmp(platform, wanted->platform) == 0 &&
+                        disk_bytes == wanted->disk_bytes));
 }
 
 /* HOME/resolved/HASH, or HOME/resolved for a NULL request. */
@@ -329,4 +332,42 @@ int resolved_save(const char *home, const struct image_request *request,
     if (record.failed)
         return fail(err, SM_ENOMEM, "%s: out of memory", path);
     return replace_file(path, &record, err);
+}
+
+static void visit_record(int folder, const char *path, const char *name,
+                         resolved_fn *fn, void *context)
+{
+    AUTO(image_result_done) struct image_result result = {0};
+    AUTO(buf_done) struct buf record = {0};
+    const char *why;
+
+    buf_init(&record, RESOLVED_FILE_MAX);
+    if (read_record(path, &record, NULL) == 0 &&
+        record_holds(&record, NULL, &result, &why)) {
+        fn(context, result.rootfs);
+        return;
+    }
+    unlinkat(folder, name, 0);
+    fn(context, NULL);
+}
+
+void resolved_walk(const char *home, resolved_fn *fn, void *context)
+{
+    AUTO_FREE char *path = record_path(home, NULL);
+    DIR *folder = path ? opendir(path) : NULL;
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)) != NULL) {
+        AUTO_FREE char *file = NULL;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        if (asprintf(&file, "%s/%s", path, entry->d_name) < 0) {
+            file = NULL;
+            continue;
+        }
+        visit_record(dirfd(folder), file, entry->d_name, fn, context);
+    }
+    if (folder)
+        closedir(folder);
 }

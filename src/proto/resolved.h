@@ -79,4 +79,11 @@ int resolved_save(const char *home, const struct image_request *request,
                   const struct image_witnesses *witnesses,
                   const struct image_result *result, struct sm_error *err);
 
+/* (rootfs) is the path that a record leads to, or NULL if the record is of no
+ * use any more, which is then removed. */
+typedef void resolved_fn(void *context, const char *rootfs);
+
+/* Call (fn) for each record of (home). A folder that is not there has none. */
+void resolved_walk(const char *home, resolved_fn *fn, void *context);
+
 #endif

@@ -58,8 +58,8 @@ static int place_init(struct place *place, const char *home, const char *key,
 }
 
 /* What the file system is made of, and nothing else. */
-static int make_key(const struct oci_image *image, uint64_t disk_bytes,
-                    struct digest *ret, struct sm_error *err)
+int rootfs_key(const struct digest *diff_ids, size_t count, uint64_t disk_bytes,
+               struct digest *ret, struct sm_error *err)
 {
     struct hasher hasher = {0};
     uint8_t head[16] = "rootfs";
@@ -70,15 +70,28 @@ static int make_key(const struct oci_image *image, uint64_t disk_bytes,
     store_le64(head + 8, disk_bytes);
     head[7] = ROOTFS_FORMAT;
     hasher_add(&hasher, head, sizeof head);
-    for (size_t i = 0; i < image->layer_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         char text[DIGEST_TEXT_MAX];
 
-        digest_text(&image->layers[i].diff_id, text);
+        digest_text(&diff_ids[i], text);
         hasher_add(&hasher, text, strlen(text) + 1);
     }
     hasher_end(&hasher, ret);
     hasher_done(&hasher);
     return 0;
+}
+
+static int key_of_image(const struct oci_image *image, uint64_t disk_bytes,
+                        struct digest *ret, struct sm_error *err)
+{
+    AUTO_FREE struct digest *diff_ids =
+        calloc(image->layer_count + 1, sizeof *diff_ids);
+
+    if (!diff_ids)
+        return fail(err, SM_ENOMEM, "out of memory");
+    for (size_t i = 0; i < image->layer_count; i++)
+        diff_ids[i] = image->layers[i].diff_id;
+    return rootfs_key(diff_ids, image->layer_count, disk_bytes, ret, err);
 }
 
 static bool is_there(const struct place *place)
@@ -128,16 +141,27 @@ static void drop_lock(const char *path, int fd)
     close(fd);
 }
 
-/* KEY.tmp and KEY.lock go, unless somebody is making KEY. */
+static bool has_image(const char *folder, const char *key)
+{
+    AUTO_FREE char *image = join(folder, key, ".ext4");
+
+    return !image || access(image, F_OK) == 0;
+}
+
+/* KEY.tmp and KEY.lock go, and a KEY.json of nothing, unless somebody is
+ * making KEY. */
 static void sweep_key(const char *folder, const char *key)
 {
     AUTO_FREE char *temp = join(folder, key, ".tmp");
     AUTO_FREE char *lock = join(folder, key, ".lock");
+    AUTO_FREE char *note = join(folder, key, ".json");
     int fd;
 
-    if (!temp || !lock || take_lock(lock, LOCK_NB, &fd, NULL))
+    if (!temp || !lock || !note || take_lock(lock, LOCK_NB, &fd, NULL))
         return;
     unlink(temp);
+    if (!has_image(folder, key))
+        unlink(note);
     drop_lock(lock, fd);
 }
 
@@ -151,11 +175,14 @@ static void sweep(const char *folder)
         return;
     while ((entry = readdir(dir)) != NULL) {
         char *dot = strrchr(entry->d_name, '.');
+        bool is_note = dot && strcmp(dot, ".json") == 0;
 
-        if (!dot || (strcmp(dot, ".tmp") != 0 && strcmp(dot, ".lock") != 0))
+        if (!dot ||
+            (strcmp(dot, ".tmp") != 0 && strcmp(dot, ".lock") != 0 && !is_note))
             continue;
         *dot = '\0';
-        sweep_key(folder, entry->d_name);
+        if (!is_note || !has_image(folder, entry->d_name))
+            sweep_key(folder, entry->d_name);
     }
     closedir(dir);
 }
@@ -267,7 +294,7 @@ int rootfs_prepare(struct oci_source *source, const struct oci_image *image,
     AUTO(place_done) struct place place = {0};
     char name[DIGEST_HEX_MAX];
     struct digest key;
-    int rc = make_key(image, options->disk_bytes, &key, err);
+    int rc = key_of_image(image, options->disk_bytes, &key, err);
 
     if (rc)
         return rc;
@@ -285,5 +312,107 @@ int rootfs_prepare(struct oci_source *source, const struct oci_image *image,
     }
     if (!rc)
         *ret_path = own_take(place.image);
+    return rc;
+}
+
+/* ---- what is there ---- */
+
+/* NULL if memory is out. */
+static char *rootfs_folder(const char *home)
+{
+    return join(home, "rootfs", "");
+}
+
+void rootfs_sweep(const char *home)
+{
+    AUTO_FREE char *folder = rootfs_folder(home);
+
+    if (folder)
+        sweep(folder);
+}
+
+static int visit(const char *folder, const char *name, rootfs_kept_fn *fn,
+                 void *context, struct sm_error *err)
+{
+    AUTO_FREE char *path = join(folder, name, "");
+    struct rootfs_kept kept = {.path = path};
+    char text[DIGEST_TEXT_MAX];
+    struct stat st;
+
+    if (!path)
+        return fail(err, SM_ENOMEM, "out of memory");
+    snprintf(text, sizeof text, "sha256:%.*s", (int)strcspn(name, "."), name);
+    /* What is none of ours, or gone by now, is left alone. */
+    if (digest_parse(text, &kept.key, NULL) != 0 || lstat(path, &st) != 0 ||
+        !S_ISREG(st.st_mode))
+        return 0;
+    kept.disk_bytes = (uint64_t)st.st_size;
+    kept.used_bytes = (uint64_t)st.st_blocks * 512;
+    return fn(context, &kept, err);
+}
+
+int rootfs_walk(const char *home, rootfs_kept_fn *fn, void *context,
+                struct sm_error *err)
+{
+    AUTO_FREE char *path = rootfs_folder(home);
+    struct dirent *entry;
+    DIR *folder;
+    int rc = 0;
+
+    if (!path)
+        return fail(err, SM_ENOMEM, "out of memory");
+    folder = opendir(path);
+    if (!folder)
+        return errno == ENOENT ? 0 : fail_os(err, "open %s", path);
+    while (!rc && (entry = readdir(folder)) != NULL) {
+        const char *dot = strrchr(entry->d_name, '.');
+
+        if (dot && strcmp(dot, ".ext4") == 0)
+            rc = visit(path, entry->d_name, fn, context, err);
+    }
+    closedir(folder);
+    return rc;
+}
+
+bool rootfs_in_use(const char *path)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+}
+
+/* The caller holds the lock of the key. The image goes first: a note without
+ * an image is nothing, and whoever sweeps next removes it. */
+static int remove_locked(const struct place *place, struct sm_error *err)
+{
+    AUTO_CLOSE int fd = open(place->image, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0 && errno != ENOENT)
+        return fail_os(err, "open %s", place->image);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return fail(err, SM_EBUSY, "%s: in use by a machine", place->image);
+    unlink(place->temp);
+    if ((unlink(place->image) != 0 && errno != ENOENT) ||
+        (unlink(place->note) != 0 && errno != ENOENT))
+        return fail_os(err, "remove %s", place->image);
+    return 0;
+}
+
+int rootfs_remove(const char *home, const struct digest *key,
+                  struct sm_error *err)
+{
+    AUTO(place_done) struct place place = {0};
+    char name[DIGEST_HEX_MAX];
+    int lock;
+    int rc;
+
+    digest_hex(key, name);
+    rc = place_init(&place, home, name, err);
+    if (!rc)
+        rc = take_lock(place.lock, LOCK_NB, &lock, err);
+    if (rc)
+        return rc;
+    rc = remove_locked(&place, err);
+    drop_lock(place.lock, lock);
     return rc;
 }

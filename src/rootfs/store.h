@@ -10,6 +10,10 @@
  *   Whoever makes one holds a lock on KEY.lock; another process that wants
  *   the same waits and finds it made. A KEY.tmp whose lock is free was left
  *   by a process that died, and the next one that makes anything removes it.
+ *
+ *   A machine holds a shared lock on the KEY.ext4 that its disk is on, for as
+ *   long as its worker lives. Who removes one locks it exclusively: what is in
+ *   use stays.
  */
 #ifndef SM_ROOTFS_STORE_H
 #define SM_ROOTFS_STORE_H
@@ -51,5 +55,41 @@ struct rootfs_options {
 int rootfs_prepare(struct oci_source *source, const struct oci_image *image,
                    const struct rootfs_options *options, char **ret_path,
                    bool *ret_reused, struct sm_error *err);
+
+/* KEY, for layers of these diff_ids on a disk of (disk_bytes). */
+int rootfs_key(const struct digest *diff_ids, size_t count, uint64_t disk_bytes,
+               struct digest *ret, struct sm_error *err);
+
+/* One that is there. */
+struct rootfs_kept {
+    const char *path; /* of KEY.ext4                         */
+    struct digest key;
+    uint64_t disk_bytes; /* as the guest sees it                */
+    uint64_t used_bytes; /* that it takes up on the host's disk */
+};
+
+/* A result other than 0 ends the walk. */
+typedef int rootfs_kept_fn(void *context, const struct rootfs_kept *kept,
+                           struct sm_error *err);
+
+/* Call (fn) for each root file system of (home); it may remove it. */
+int rootfs_walk(const char *home, rootfs_kept_fn *fn, void *context,
+                struct sm_error *err);
+
+/* A machine runs on the file (path). */
+bool rootfs_in_use(const char *path);
+
+/* Returns 0 (also if it is not there), SM_EBUSY (a machine runs on it, or it
+ * is being made), SM_EACCES, SM_ENOMEM, SM_EIO. */
+int rootfs_remove(const char *home, const struct digest *key,
+                  struct sm_error *err);
+
+/* Is it what its name says: its note, its size and its superblock?
+ * Returns 0, SM_EIMAGE (it is not), SM_ENOENT (it has no note), SM_ENOMEM,
+ * SM_EIO. */
+int rootfs_check(const struct rootfs_kept *kept, struct sm_error *err);
+
+/* What dead processes left half-made. */
+void rootfs_sweep(const char *home);
 
 #endif

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -58,6 +59,18 @@ int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err)
         return fail_os(err, "size of a file");
     *ret_bytes = (uint64_t)st.st_size;
     return 0;
+}
+
+int file_hold(int fd, struct sm_error *err)
+{
+    struct stat st;
+
+    while (flock(fd, LOCK_SH) != 0)
+        if (errno != EINTR)
+            return fail_os(err, "lock a file");
+    if (fstat(fd, &st) != 0)
+        return fail_os(err, "look at a file");
+    return st.st_nlink ? 0 : fail(err, SM_ENOENT, "was removed");
 }
 
 /* Make the folders above (path), which is scratch. Returns 0, or the errno of

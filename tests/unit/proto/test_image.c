@@ -97,6 +97,76 @@ static void test_image_result_cut_short_is_refused(void **state)
     buf_done(&bytes);
 }
 
+static void test_image_stored_arrives_whole_or_not_at_all(void **state)
+{
+    const struct image_stored sent = {.repository = (char *)"nginx",
+                                      .tag = (char *)"1.25",
+                                      .id = (char *)"sha256:1",
+                                      .digest = (char *)"sha256:2",
+                                      .platform = (char *)"linux/amd64",
+                                      .json = (char *)"{}",
+                                      .created_s = 1,
+                                      .blob_bytes = 2,
+                                      .rootfs_bytes = 3};
+    struct image_stored got;
+    struct frame frame;
+    struct buf bytes;
+
+    (void)state;
+    buf_init(&bytes, IMAGE_FRAME_MAX);
+    image_put_stored(&bytes, &sent);
+    frame = first_frame(&bytes);
+    assert_int_equal(image_get_stored(&frame, &got, NULL), 0);
+    assert_string_equal(got.repository, "nginx");
+    assert_string_equal(got.tag, "1.25");
+    assert_string_equal(got.id, "sha256:1");
+    assert_string_equal(got.digest, "sha256:2");
+    assert_string_equal(got.platform, "linux/amd64");
+    assert_string_equal(got.json, "{}");
+    assert_int_equal(got.created_s, 1);
+    assert_int_equal(got.blob_bytes, 2);
+    assert_int_equal(got.rootfs_bytes, 3);
+    image_stored_done(&got);
+    while (frame.count-- > 0) {
+        assert_int_equal(image_get_stored(&frame, &got, NULL), SM_EPROTO);
+        assert_null(got.repository);
+    }
+    buf_done(&bytes);
+}
+
+static void test_image_change_arrives_whole_or_not_at_all(void **state)
+{
+    const struct image_change sent = {.kind = SM_STORE_DELETED,
+                                      .what = (char *)"sha256:1",
+                                      .why = (char *)"why",
+                                      .bytes = 7};
+    struct image_change got;
+    struct frame frame;
+    struct buf bytes;
+    char *text = NULL;
+
+    (void)state;
+    buf_init(&bytes, IMAGE_FRAME_MAX);
+    image_put_change(&bytes, &sent);
+    frame = first_frame(&bytes);
+    assert_int_equal(image_get_change(&frame, &got, NULL), 0);
+    assert_int_equal(got.kind, SM_STORE_DELETED);
+    assert_string_equal(got.what, "sha256:1");
+    assert_string_equal(got.why, "why");
+    assert_int_equal(got.bytes, 7);
+    image_change_done(&got);
+    assert_int_equal(image_get_text(&frame, &text, NULL), SM_EPROTO);
+    while (frame.count-- > 0)
+        assert_int_equal(image_get_change(&frame, &got, NULL), SM_EPROTO);
+    buf_clear(&bytes);
+    image_put_text(&bytes, "text");
+    frame = first_frame(&bytes);
+    assert_int_equal(image_get_text(&frame, &text, NULL), 0);
+    assert_string_equal(text, "text");
+    free(text);
+    buf_done(&bytes);
+}
+
 static void test_image_error_keeps_code_and_message(void **state)
 {
     struct sm_error sent = {SM_EDIGEST, 5, "layer 2 of 4: digest mismatch"};
@@ -140,7 +210,7 @@ static void test_image_check_bounds_frames(void **state)
     frame.count++;
     assert_int_equal(image_check(&frame, NULL), SM_EPROTO);
     frame.count = 0;
-    frame.type = IMAGE_ERROR + 1;
+    frame.type = IMAGE_TEXT + 1;
     assert_int_equal(image_check(&frame, NULL), SM_EPROTO);
     frame.type = 0;
     assert_int_equal(image_check(&frame, NULL), SM_EPROTO);
@@ -371,6 +441,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_image_result_arrives_as_it_was_sent),
         cmocka_unit_test(test_image_result_cut_short_is_refused),
+        cmocka_unit_test(test_image_stored_arrives_whole_or_not_at_all),
+        cmocka_unit_test(test_image_change_arrives_whole_or_not_at_all),
         cmocka_unit_test(test_image_error_keeps_code_and_message),
         cmocka_unit_test(test_image_error_without_code_is_nonsense),
         cmocka_unit_test(test_image_check_bounds_frames),

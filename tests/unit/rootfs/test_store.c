@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "oci/layout.h"
+#include "platform/file.h"
 #include "rootfs/store.h"
 
 #include <dirent.h>
@@ -316,6 +317,77 @@ static void test_store_says_when_the_disk_is_full(void **state)
     }
 }
 
+/* ---- what is there ---- */
+
+struct found {
+    struct digest key;
+    uint64_t disk_bytes;
+    uint64_t used_bytes;
+    unsigned count;
+};
+
+static int note_found(void *context, const struct rootfs_kept *kept,
+                      struct sm_error *err)
+{
+    struct found *found = context;
+
+    (void)err;
+    found->key = kept->key;
+    found->disk_bytes = kept->disk_bytes;
+    found->used_bytes = kept->used_bytes;
+    found->count++;
+    return 0;
+}
+
+static void test_store_removes_what_no_machine_runs_on(void **state)
+{
+    struct stand *stand = *state;
+    struct found found = {0};
+    char *path = NULL;
+    bool reused;
+    int fd;
+
+    assert_int_equal(rootfs_walk(stand->home, note_found, &found, NULL), 0);
+    assert_int_equal(found.count, 0);
+    assert_int_equal(
+        prepare(stand, stand->home, NULL, NULL, &path, &reused, NULL), 0);
+    assert_int_equal(rootfs_walk(stand->home, note_found, &found, NULL), 0);
+    assert_int_equal(found.count, 1);
+    assert_int_equal(found.disk_bytes, 64 * MIB);
+    assert_in_range(found.used_bytes, MIB, 4 * MIB);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(file_hold(fd, NULL), 0);
+    assert_true(rootfs_in_use(path));
+    assert_int_equal(rootfs_remove(stand->home, &found.key, NULL), SM_EBUSY);
+    assert_int_equal(access(path, F_OK), 0);
+    close(fd);
+    assert_false(rootfs_in_use(path));
+    fd = open(path, O_RDONLY);
+    assert_int_equal(rootfs_remove(stand->home, &found.key, NULL), 0);
+    assert_int_equal(rootfs_remove(stand->home, &found.key, NULL), 0);
+    assert_int_equal(file_hold(fd, NULL), SM_ENOENT);
+    close(fd);
+    assert_int_equal(rmdir(stand->rootfs), 0);
+    free(path);
+}
+
+/* Killed between two of the files of one. */
+static void test_store_sweeps_notes_of_nothing(void **state)
+{
+    struct stand *stand = *state;
+    char *path = NULL;
+    bool reused;
+
+    assert_int_equal(
+        prepare(stand, stand->home, NULL, NULL, &path, &reused, NULL), 0);
+    rootfs_sweep(stand->home);
+    assert_int_equal(count_files(stand->rootfs, ".json"), 1);
+    assert_int_equal(unlink(path), 0);
+    rootfs_sweep(stand->home);
+    assert_int_equal(count_files(stand->rootfs, ".json"), 0);
+    free(path);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -327,6 +399,8 @@ int main(void)
         TEST(test_store_sweeps_what_others_left),
         TEST(test_store_leaves_nothing_of_a_bad_image),
         TEST(test_store_says_when_the_disk_is_full),
+        TEST(test_store_removes_what_no_machine_runs_on),
+        TEST(test_store_sweeps_notes_of_nothing),
     };
 
     return cmocka_run_group_tests_name("rootfs_store", tests, NULL, NULL);

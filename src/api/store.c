@@ -1,0 +1,119 @@
+/* store.c: what is kept. */
+#include "api/inside.h"
+#include "base/own.h"
+#include "machine/storing.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* An ask whose text nobody wants. */
+static int ask(struct sm_host *host, const struct storing_request *request,
+               struct sm_error *err)
+{
+    struct machine_paths paths = host_paths(host);
+    AUTO_FREE char *text = NULL;
+
+    return storing_ask(&paths, request, &text, err);
+}
+
+static int check_flags(unsigned flags, unsigned known, const char *call,
+                       struct sm_error *err)
+{
+    if (flags & ~known)
+        return fail(err, SM_EINVAL, "%s: flags 0x%x: may be 0x%x", call, flags,
+                    known);
+    return 0;
+}
+
+int sm_store_list(struct sm_host *host,
+                  void (*report)(void *context,
+                                 const struct sm_stored_image *image),
+                  void *context, struct sm_error *err)
+{
+    const char *const words[] = {"images", NULL};
+
+    return ask(host,
+               &(struct storing_request){.arguments = words,
+                                         .file = -1,
+                                         .stored = report,
+                                         .context = context},
+               err);
+}
+
+int sm_store_inspect(struct sm_host *host, const char *name, char **ret,
+                     struct sm_error *err)
+{
+    const char *const words[] = {"inspect", "--", name, NULL};
+    struct machine_paths paths = host_paths(host);
+
+    return storing_ask(
+        &paths, &(struct storing_request){.arguments = words, .file = -1}, ret,
+        err);
+}
+
+int sm_store_tag(struct sm_host *host, const char *name, const char *target,
+                 struct sm_error *err)
+{
+    const char *const words[] = {"tag", "--", name, target, NULL};
+
+    return ask(host, &(struct storing_request){.arguments = words, .file = -1},
+               err);
+}
+
+int sm_store_remove(struct sm_host *host, const char *name, unsigned flags,
+                    void (*report)(void *context,
+                                   const struct sm_store_change *change),
+                    void *context, struct sm_error *err)
+{
+    const char *const words[] = {"remove", "--", name, NULL};
+    const char *const forced[] = {"remove", "--force", "--", name, NULL};
+    bool force = (flags & SM_STORE_FORCE) != 0;
+    int rc = check_flags(flags, SM_STORE_FORCE, "sm_store_remove", err);
+
+    if (rc)
+        return rc;
+    return ask(host,
+               &(struct storing_request){.arguments = force ? forced : words,
+                                         .file = -1,
+                                         .change = report,
+                                         .context = context},
+               err);
+}
+
+int sm_store_prune(struct sm_host *host, unsigned flags,
+                   void (*report)(void *context,
+                                  const struct sm_store_change *change),
+                   void *context, struct sm_error *err)
+{
+    const char *const words[] = {"prune", flags & SM_STORE_ALL ? "--all" : NULL,
+                                 NULL};
+    int rc = check_flags(flags, SM_STORE_ALL, "sm_store_prune", err);
+
+    if (rc)
+        return rc;
+    return ask(host,
+               &(struct storing_request){.arguments = words,
+                                         .file = -1,
+                                         .change = report,
+                                         .context = context},
+               err);
+}
+
+int sm_store_verify(struct sm_host *host, unsigned flags,
+                    void (*report)(void *context,
+                                   const struct sm_store_change *change),
+                    void *context, struct sm_error *err)
+{
+    const char *const words[] = {
+        "verify", flags & SM_STORE_REPAIR ? "--repair" : NULL, NULL};
+    int rc = check_flags(flags, SM_STORE_REPAIR, "sm_store_verify", err);
+
+    if (rc)
+        return rc;
+    return ask(host,
+               &(struct storing_request){.arguments = words,
+                                         .file = -1,
+                                         .change = report,
+                                         .context = context},
+               err);
+}

@@ -1,0 +1,31 @@
+/* change.c: what became of things of the store; see change.h. */
+#include "change.h"
+
+#include "text.h"
+
+#include <stdio.h>
+
+void change_print(void *context, const struct sm_store_change *change)
+{
+    struct change_sum *sum = context;
+
+    sum->freed_bytes += change->bytes;
+    switch (change->kind) {
+    case SM_STORE_UNTAGGED:
+        printf("Untagged: %s\n", change->what);
+        break;
+    case SM_STORE_DELETED:
+        printf("Deleted: %s\n", change->what);
+        break;
+    case SM_STORE_KEPT:
+        complain("%s stays: %s", change->what, change->why);
+        break;
+    case SM_STORE_DAMAGED:
+        sum->damaged++;
+        printf("Damaged: %s: %s\n", change->what, change->why);
+        break;
+    case SM_STORE_LOADED:
+        printf("Loaded image: %s\n", change->what);
+        break;
+    }
+}

@@ -1,0 +1,71 @@
+/* prune.c: `supermachine prune`: what nothing refers to goes. */
+#include "change.h"
+#include "host.h"
+#include "measure.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <stdio.h>
+
+struct prune_options {
+    bool all;
+};
+
+static const struct option prune_option_table[] = {
+    {"all", 'a', OPTION_FLAG, offsetof(struct prune_options, all), NULL,
+     "also root file systems that no machine runs on now"},
+};
+
+static int prune_store(unsigned flags)
+{
+    struct change_sum sum = {0};
+    struct sm_host *host = NULL;
+    struct sm_error err = {0};
+    char freed[MEASURE_MAX];
+    int rc = cli_host_open(&host, &err);
+
+    if (!rc)
+        rc = sm_store_prune(host, flags, change_print, &sum, &err);
+    sm_host_free(host);
+    if (rc) {
+        complain("prune: %s", err.message);
+        return EXIT_OURS;
+    }
+    measure_bytes(freed, sum.freed_bytes);
+    printf("Freed: %s\n", freed);
+    return 0;
+}
+
+static int run_prune(int count, char **arguments)
+{
+    struct prune_options options = {0};
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_prune, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (rest[0]) {
+        complain("prune: %s: takes no arguments", rest[0]);
+        return EXIT_OURS;
+    }
+    return prune_store(options.all ? SM_STORE_ALL : 0);
+}
+
+const struct verb verb_prune = {
+    .name = "prune",
+    .usage = "[OPTIONS]",
+    .summary = "Remove what no image refers to",
+    .details = "Blobs that no name leads to, root file systems whose image is "
+               "gone, and what\nkilled processes left half-made. Names stay, "
+               "and what a machine or a pull is\nusing. With --all, root file "
+               "systems are made again when they are wanted.",
+    .options = prune_option_table,
+    .option_count = sizeof prune_option_table / sizeof prune_option_table[0],
+    .run = run_prune,
+};

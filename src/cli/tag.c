@@ -1,0 +1,49 @@
+/* tag.c: `supermachine tag`: another name for an image. */
+#include "host.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <supermachine.h>
+
+static int tag_image(const char *name, const char *target)
+{
+    struct sm_host *host = NULL;
+    struct sm_error err = {0};
+    int rc = cli_host_open(&host, &err);
+
+    if (!rc)
+        rc = sm_store_tag(host, name, target, &err);
+    if (rc)
+        complain("tag: %s", err.message);
+    sm_host_free(host);
+    return rc ? EXIT_OURS : 0;
+}
+
+static int run_tag(int count, char **arguments)
+{
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_tag, arguments, NULL, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (!rest[0] || !rest[1] || rest[2]) {
+        complain("tag: an image and its new name are needed");
+        return EXIT_OURS;
+    }
+    return tag_image(rest[0], rest[1]);
+}
+
+const struct verb verb_tag = {
+    .name = "tag",
+    .usage = "IMAGE NAME[:TAG]",
+    .summary = "Give an image another name",
+    .details = "IMAGE is a name or an ID. What had the new name before has it "
+               "no longer.",
+    .run = run_tag,
+};

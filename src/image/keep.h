@@ -1,0 +1,64 @@
+/* keep.h: work on what is kept: images listed, named, removed, checked, loaded
+ * and saved.
+ *
+ *     images                      every image, by name
+ *     inspect NAME                one of them, in JSON as Docker's
+ *     tag NAME TARGET             another name for it
+ *     remove [--force] NAME       a name goes, and what it alone led to
+ *     prune [--all]               what nothing leads to goes
+ *     verify [--repair]           what is damaged is named, and removed
+ *
+ * How it works
+ *   Whoever only looks opens a view of the store. Whoever removes holds its
+ *   gate exclusively from the moment when he looks what is needed until the
+ *   last file is gone (oci/lease.h), so nothing of it takes long.
+ */
+#ifndef SM_IMAGE_KEEP_H
+#define SM_IMAGE_KEEP_H
+
+#include "image/report.h"
+#include "oci/catalog.h"
+
+/* What the program was called with. */
+struct keep_request {
+    const char *home; /* absolute */
+    const char *const *words;
+    unsigned count;
+    const char *platform; /* "": the host's */
+    const char *format;
+    const char *name;
+    int file;
+    bool all;
+    bool force;
+    bool repair;
+};
+
+/* (verb) is one of the above, and (request) has as many words as it takes. */
+bool keep_knows(const char *verb, const struct keep_request *request);
+
+/* Do it, and report what comes of it, but for a failure. */
+int keep_serve(const char *verb, const struct keep_request *request,
+               struct reporter *reporter, struct sm_error *err);
+
+/* ---- the verbs ---- */
+
+typedef int keep_fn(const struct keep_request *request,
+                    struct reporter *reporter, struct sm_error *err);
+
+keep_fn keep_images;
+keep_fn keep_inspect;
+keep_fn keep_tag;
+keep_fn keep_remove;
+keep_fn keep_prune;
+keep_fn keep_verify;
+
+/* ---- what they share ---- */
+
+/* A view of the store of (request), which is made if there is none. */
+int keep_view(const struct keep_request *request, struct store **ret,
+              struct sm_error *err);
+/* "nginx:1.25@sha256:..." taken apart; (tag) may be "". False: out of memory.
+ */
+bool keep_split(const char *familiar, char **repository, char **tag);
+
+#endif
