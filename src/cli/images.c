@@ -1,148 +1,91 @@
 /* images.c: `supermachine images`: a table of what is kept. */
 #include "host.h"
-#include "measure.h"
+#include "human.h"
+#include "listing.h"
 #include "text.h"
+#include "times.h"
 #include "verbs.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 struct images_options {
-    bool json;
-    bool quiet;
-    bool no_trunc;
+    struct listing_options listing;
 };
-
-#define FIELD(name) offsetof(struct images_options, name)
 
 static const struct option images_option_table[] = {
-    {"json", 0, OPTION_FLAG, FIELD(json), NULL,
-     "one line of JSON for each image"},
-    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "only IDs"},
-    {"no-trunc", 0, OPTION_FLAG, FIELD(no_trunc), NULL, "whole IDs"},
+    LISTING_OPTION_ROWS(images_options, listing),
 };
 
-enum { ID_SHORT = 12, COLUMNS = 6 };
+enum { REPOSITORY, TAG, ID, CREATED, SIZE, ROOTFS, CREATED_AT, DETAILS };
 
-/* The cells of a table, row by row; widths are known once all are there. */
-struct table {
-    const struct images_options *options;
-    char *(*rows)[COLUMNS];
-    size_t count;
-    size_t room;
-    bool failed;
+static const struct listing_column columns[] = {
+    [REPOSITORY] = {"Repository", "REPOSITORY", 0, 0},
+    [TAG] = {"Tag", "TAG", 0, 0},
+    [ID] = {"ID", "IMAGE ID", LISTING_KEY | LISTING_ID, 12},
+    [CREATED] = {"CreatedSince", "CREATED", 0, 0},
+    [SIZE] = {"Size", "SIZE", LISTING_RIGHT, 0},
+    [ROOTFS] = {"RootfsSize", "ROOTFS", LISTING_RIGHT, 0},
+    [CREATED_AT] = {"CreatedAt", NULL, 0, 0},
+    [DETAILS] = {"Details", NULL, 0, 0},
 };
 
-static void table_done(struct table *table)
+static void put_created(struct listing *listing, uint64_t created_s)
 {
-    for (size_t i = 0; i < table->count; i++)
-        for (int k = 0; k < COLUMNS; k++)
-            free(table->rows[i][k]);
-    free(table->rows);
-}
+    char span[HUMAN_MAX];
+    char text[HUMAN_MAX + 8];
+    char when[TIMES_MAX];
 
-static void add_row(struct table *table, const char *const cells[COLUMNS])
-{
-    if (table->count == table->room) {
-        size_t room = table->room ? 2 * table->room : 16;
-        void *rows = reallocarray(table->rows, room, sizeof *table->rows);
-
-        if (!rows) {
-            table->failed = true;
-            return;
-        }
-        table->rows = rows;
-        table->room = room;
+    if (!created_s || created_s > INT64_MAX / 1000000000) {
+        listing_text(listing, CREATED, "-");
+        return;
     }
-    for (int k = 0; k < COLUMNS; k++) {
-        table->rows[table->count][k] = strdup(cells[k]);
-        table->failed |= !table->rows[table->count][k];
-    }
-    table->count++;
-}
-
-static void print_table(const struct table *table)
-{
-    size_t widths[COLUMNS] = {0};
-
-    for (size_t i = 0; i < table->count; i++)
-        for (int k = 0; k < COLUMNS; k++)
-            if (strlen(table->rows[i][k]) > widths[k])
-                widths[k] = strlen(table->rows[i][k]);
-    for (size_t i = 0; i < table->count; i++) {
-        for (int k = 0; k < COLUMNS - 1; k++)
-            printf("%-*s   ", (int)widths[k], table->rows[i][k]);
-        printf("%s\n", table->rows[i][COLUMNS - 1]);
-    }
-}
-
-/* "4bc4...", short unless all of it is wanted. */
-static void print_id(char *to, size_t size, const char *id, bool whole)
-{
-    const char *hex = strchr(id, ':');
-
-    if (whole)
-        snprintf(to, size, "%s", id);
-    else
-        snprintf(to, size, "%.*s", ID_SHORT, hex ? hex + 1 : id);
+    snprintf(text, sizeof text, "%s ago",
+             human_duration(span, (int64_t)time(NULL) - (int64_t)created_s));
+    listing_text(listing, CREATED, text);
+    times_text((int64_t)created_s * 1000000000, when);
+    listing_text(listing, CREATED_AT, when);
 }
 
 static void on_image(void *context, const struct sm_stored_image *image)
 {
-    struct table *table = context;
-    char id[160];
-    char created[MEASURE_MAX];
-    char blobs[MEASURE_MAX];
-    char rootfs[MEASURE_MAX];
+    struct listing *listing = context;
+    char bytes[HUMAN_MAX];
 
-    if (table->options->json) {
-        printf("%s\n", image->json);
-        return;
-    }
-    print_id(id, sizeof id, image->id, table->options->no_trunc);
-    if (table->options->quiet) {
-        printf("%s\n", id);
-        return;
-    }
-    measure_age(created, image->created_s, (uint64_t)time(NULL));
-    measure_bytes(blobs, image->blob_bytes);
-    measure_bytes(rootfs, image->rootfs_bytes);
-    add_row(table, (const char *const[COLUMNS]){
-                       image->repository, image->tag[0] ? image->tag : "<none>",
-                       id, created, blobs, image->rootfs_bytes ? rootfs : "-"});
+    listing_row(listing);
+    listing_text(listing, REPOSITORY, image->repository);
+    listing_text(listing, TAG, image->tag[0] ? image->tag : "<none>");
+    listing_text(listing, ID, image->id);
+    put_created(listing, image->created_s);
+    listing_number(listing, SIZE, image->blob_bytes,
+                   human_bytes(bytes, image->blob_bytes));
+    listing_number(listing, ROOTFS, image->rootfs_bytes,
+                   image->rootfs_bytes ? human_bytes(bytes, image->rootfs_bytes)
+                                       : "-");
+    listing_json(listing, DETAILS, image->json, NULL);
 }
 
-static int list_images(const struct images_options *options)
+static int list_images(struct listing *listing)
 {
-    static const char *const head[COLUMNS] = {"REPOSITORY", "TAG",  "IMAGE ID",
-                                              "CREATED",    "SIZE", "ROOTFS"};
-    struct table table = {.options = options};
     struct sm_host *host = NULL;
     struct sm_error err = {0};
     int rc = cli_host_open(&host, &err);
 
-    add_row(&table, head);
     if (!rc)
-        rc = sm_store_list(host, on_image, &table, &err);
-    if (!rc && table.failed) {
-        rc = SM_ENOMEM;
-        snprintf(err.message, sizeof err.message, "out of memory");
-    }
-    if (rc)
-        complain("images: %s", err.message);
-    else if (!options->json && !options->quiet)
-        print_table(&table);
-    table_done(&table);
+        rc = sm_store_list(host, on_image, listing, &err);
     sm_host_free(host);
-    return rc ? EXIT_OURS : 0;
+    if (!rc)
+        return listing_print(listing, stdout);
+    complain("images: %s", err.message);
+    return EXIT_OURS;
 }
 
 static int run_images(int count, char **arguments)
 {
     struct images_options options = {0};
+    struct listing listing;
     char **rest;
+    int status;
 
     (void)count;
     switch (options_parse(&verb_images, arguments, &options, &rest)) {
@@ -157,11 +100,17 @@ static int run_images(int count, char **arguments)
         complain("images: %s: takes no arguments", rest[0]);
         return EXIT_OURS;
     }
-    return list_images(&options);
+    if (!listing_init(&listing, "images", columns,
+                      sizeof columns / sizeof columns[0], &options.listing))
+        return EXIT_OURS;
+    status = list_images(&listing);
+    listing_done(&listing);
+    return status;
 }
 
 const struct verb verb_images = {
     .name = "images",
+    .group = VERB_IMAGES,
     .usage = "[OPTIONS]",
     .summary = "List the images that are kept",
     .details =

@@ -151,6 +151,23 @@ size_t printable_write(FILE *to, const char *text, size_t columns_max)
     return columns + cut;
 }
 
+void printable_copy(char *to, size_t capacity, const char *text)
+{
+    struct glyph glyph;
+
+    for (; (glyph = glyph_next(text)).taken; text += glyph.taken) {
+        const char *shown = glyph.escaped ? glyph.escape : text;
+        size_t length = glyph.escaped ? strlen(shown) : glyph.taken;
+
+        if (length >= capacity)
+            break;
+        memcpy(to, shown, length);
+        to += length;
+        capacity -= length;
+    }
+    *to = '\0';
+}
+
 static void write_json_character(FILE *to, uint32_t code)
 {
     if (code > 0xffff)

@@ -32,6 +32,10 @@ size_t printable_columns(const char *text);
  */
 size_t printable_write(FILE *to, const char *text, size_t columns_max);
 
+/* The printable form of (text), as much as (capacity) bytes hold with a NUL, no
+ * character of it cut in two. */
+void printable_copy(char *to, size_t capacity, const char *text);
+
 /* (text) as a JSON string with its quotes (RFC 8259). Every character is kept,
  * hostile ones as "\u....", bytes that are not UTF-8 become U+FFFD. */
 void printable_write_json(FILE *to, const char *text);

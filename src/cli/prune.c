@@ -1,7 +1,7 @@
 /* prune.c: `supermachine prune`: what nothing refers to goes. */
 #include "change.h"
 #include "host.h"
-#include "measure.h"
+#include "human.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -21,7 +21,7 @@ static int prune_store(unsigned flags)
     struct change_sum sum = {0};
     struct sm_host *host = NULL;
     struct sm_error err = {0};
-    char freed[MEASURE_MAX];
+    char freed[HUMAN_MAX];
     int rc = cli_host_open(&host, &err);
 
     if (!rc)
@@ -31,8 +31,7 @@ static int prune_store(unsigned flags)
         complain("prune: %s", err.message);
         return EXIT_OURS;
     }
-    measure_bytes(freed, sum.freed_bytes);
-    printf("Freed: %s\n", freed);
+    printf("Freed: %s\n", human_bytes(freed, sum.freed_bytes));
     return 0;
 }
 
@@ -59,6 +58,7 @@ static int run_prune(int count, char **arguments)
 
 const struct verb verb_prune = {
     .name = "prune",
+    .group = VERB_IMAGES,
     .usage = "[OPTIONS]",
     .summary = "Remove what no image refers to",
     .details = "Blobs that no name leads to, root file systems whose image is "

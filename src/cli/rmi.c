@@ -58,6 +58,7 @@ static int run_rmi(int count, char **arguments)
 
 const struct verb verb_rmi = {
     .name = "rmi",
+    .group = VERB_IMAGES,
     .usage = "[OPTIONS] IMAGE...",
     .summary = "Remove images",
     .details = "IMAGE is a name or an ID. Its name goes, and with it the blobs "

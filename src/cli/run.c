@@ -499,6 +499,15 @@ static int run_run(int count, char **arguments)
     return status;
 }
 
+static const struct verb_example examples[] = {
+    {"Run a command and take its exit status",
+     "supermachine run alpine:3 uname -a"},
+    {"Work in a shell", "supermachine run -m 2g --cpus 2 debian:12"},
+    {"Filter a stream", "sort big | supermachine run alpine:3 uniq -c"},
+    {"Leave a server running",
+     "supermachine run -d --name cache redis:7 && supermachine logs -f cache"},
+};
+
 const struct verb verb_run = {
     .name = "run",
     .usage = "[OPTIONS] IMAGE [COMMAND [ARG...]]",
@@ -519,6 +528,8 @@ const struct verb verb_run = {
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "
         "not found,\n128 + N when it was ended by signal N.",
+    .examples = examples,
+    .example_count = sizeof examples / sizeof examples[0],
     .group = VERB_MACHINES,
     .options = run_option_table,
     .option_count = sizeof run_option_table / sizeof run_option_table[0],

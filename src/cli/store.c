@@ -71,6 +71,7 @@ static int run_store(int count, char **arguments)
 
 const struct verb verb_store = {
     .name = "store",
+    .group = VERB_IMAGES,
     .usage = "verify [OPTIONS]",
     .summary = "Check everything that is kept",
     .details = "Hashes every blob, and looks whether every name leads to a "

@@ -41,6 +41,7 @@ static int run_tag(int count, char **arguments)
 
 const struct verb verb_tag = {
     .name = "tag",
+    .group = VERB_IMAGES,
     .usage = "IMAGE NAME[:TAG]",
     .summary = "Give an image another name",
     .details = "IMAGE is a name or an ID. What had the new name before has it "

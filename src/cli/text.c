@@ -1,6 +1,8 @@
 /* text.c: what the program says to its user; see text.h. */
 #include "text.h"
 
+#include "printable.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,13 +12,15 @@
 void complain(const char *fmt, ...)
 {
     char line[2048];
+    char shown[2 * sizeof line];
     va_list ap;
 
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    printable_copy(shown, sizeof shown, line);
     /* In one write, so that lines of several programs do not mix. */
-    fprintf(stderr, "supermachine: %s\n", line);
+    fprintf(stderr, "supermachine: %s\n", shown);
 }
 
 int text_fail(struct sm_error *err, int code, const char *fmt, ...)

@@ -394,6 +394,7 @@ static void test_options_say_what_is_wrong(void **state)
         {{"--Memory", "1g"}, "unknown option --Memory: did you mean --memory?"},
         {{"--mem", "1g"}, "unknown option --mem: see"},
         {{"--memory", "1x"}, "--memory 1x: not a size"},
+        {{"--memory", "\x1b[2J\n"}, "--memory \\x1b[2J\\n: not a size"},
     };
 
     (void)state;

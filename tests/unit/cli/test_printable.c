@@ -102,6 +102,24 @@ static void test_printable_long_text_ends_with_an_ellipsis(void **state)
     }
 }
 
+static void test_printable_copies_fit(void **state)
+{
+    static const char text[] = "a\nb\u00fc";
+    static const char *const shown[] = {
+        "", "a", "a", "a\\n", "a\\nb", "a\\nb", "a\\nb\u00fc", "a\\nb\u00fc",
+    };
+
+    (void)state;
+    for (size_t capacity = 1; capacity <= ARRAY_LEN(shown); capacity++) {
+        char room[16];
+
+        memset(room, '!', sizeof room);
+        printable_copy(room, capacity, text);
+        assert_string_equal(room, shown[capacity - 1]);
+        assert_int_equal(room[capacity], '!');
+    }
+}
+
 static void test_printable_json_keeps_every_character(void **state)
 {
     static const struct {
@@ -139,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_printable_hostile_text_is_escaped),
         cmocka_unit_test(test_printable_long_text_ends_with_an_ellipsis),
+        cmocka_unit_test(test_printable_copies_fit),
         cmocka_unit_test(test_printable_json_keeps_every_character),
     };
 
