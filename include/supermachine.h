@@ -243,6 +243,8 @@ struct sm_progress {
  *              "NAME[:TAG][@DIGEST]"        an image of a registry, as
  *                                           Docker names it; pulled unless it
  *                                           was before
+ *              "ID"                         an image that was pulled or loaded
+ *                                           before, by its ID: see "store"
  *              Tars may be compressed with gzip, zstd, xz or bzip2.
  * progress     called while there is work to do; may be NULL.
  * Returns      0 and *ret, or SM_ENOENT (no such image, file or tag),

@@ -2,6 +2,8 @@
 #include "image/prepare.h"
 
 #include "base/own.h"
+#include "oci/catalog.h"
+#include "oci/stored.h"
 #include "platform/file.h"
 #include "rootfs/store.h"
 
@@ -46,6 +48,28 @@ static int describe(struct oci_image *image, struct image_result *ret,
     return 0;
 }
 
+/*
+ * The source of what (request) names, and the tag that it has there. What may
+ * be the ID of an image is, if there is one of that ID and none of that name.
+ */
+static int open_source(const struct image_request *request,
+                       const struct oci_place *place,
+                       struct reference *reference, struct oci_source **ret,
+                       struct sm_error *err)
+{
+    const char *text = request->reference;
+    bool is_only_id = strncmp(text, "sha256:", strlen("sha256:")) == 0;
+    int rc = SM_ENOENT;
+
+    /* `pull deadbeef` asks for an image of that name. */
+    if (catalog_is_id(text) && (is_only_id || !place->refresh))
+        rc = stored_open(place->home, text, ret, err);
+    if (rc != SM_ENOENT || (is_only_id && catalog_is_id(text)))
+        return rc;
+    rc = reference_parse(text, reference, err);
+    return rc ? rc : oci_source_open(reference, place, ret, err);
+}
+
 static int load_image(const struct image_request *request,
                       const struct oci_place *place,
                       struct oci_source **ret_source,
@@ -53,12 +77,10 @@ static int load_image(const struct image_request *request,
 {
     AUTO(reference_done) struct reference reference = {0};
     struct oci_platform platform;
-    int rc = reference_parse(request->reference, &reference, err);
+    int rc = platform_parse(request->platform, &platform, err);
 
     if (!rc)
-        rc = platform_parse(request->platform, &platform, err);
-    if (!rc)
-        rc = oci_source_open(&reference, place, ret_source, err);
+        rc = open_source(request, place, &reference, ret_source, err);
     if (!rc)
         rc = oci_image_load(*ret_source, reference.tag, &platform, ret_image,
                             err);
