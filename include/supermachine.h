@@ -150,8 +150,11 @@ struct sm_host_config {
     const char *runtime_dir;
     /* "NAME=value" strings, NULL at the end. What registries need of it goes
      * to image work, and nothing else does: HOME and DOCKER_CONFIG (where
-     * Docker's credentials are), SSL_CERT_FILE, and the usual variables that
-     * name proxies. NULL: none of these. */
+     * Docker's credentials are), SSL_CERT_FILE and SSL_CERT_DIR, the usual
+     * variables that name proxies, and for the programs that Docker lets keep
+     * credentials (docker-credential-NAME): PATH, what names the user, the
+     * desktop's session and its keyring, and AWS_*, AZURE_*, GOOGLE_* and
+     * CLOUDSDK_*. NULL: none of these. */
     const char *const *environment;
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "oci/auth.h"
+#include "oci/credentials.h"
 #include "oci/json.h"
 
 #include <curl/curl.h>
@@ -18,7 +19,8 @@ struct client {
     const char *host; /* where its API is */
     struct http *http;
     bool plain;
-    char *credentials;   /* "Basic ...", or NULL */
+    bool has_looked; /* for credentials */
+    struct credentials credentials;
     char *authorization; /* what requests carry, or NULL */
 };
 
@@ -27,7 +29,7 @@ void client_free(struct client *client)
     if (!client)
         return;
     http_free(client->http);
-    free(client->credentials);
+    credentials_done(&client->credentials);
     free(client->authorization);
     free(client);
 }
@@ -82,38 +84,72 @@ static char *escape(const char *text)
     return copy;
 }
 
-/* realm?service=...&scope=... */
-static char *token_url(const struct client *client,
-                       const struct auth_challenge *challenge)
+/* service=...&scope=... */
+static char *token_fields(const struct client *client,
+                          const struct auth_challenge *challenge)
 {
     AUTO_FREE char *service = escape(challenge->service);
     AUTO_FREE char *scope = NULL;
     char wanted[512];
-    char *url;
+    char *fields;
 
     snprintf(wanted, sizeof wanted, "repository:%s:pull", client->repository);
     scope = escape(challenge->scope[0] ? challenge->scope : wanted);
     if (!service || !scope ||
-        asprintf(&url, "%s%sservice=%s&scope=%s", challenge->realm,
-                 strchr(challenge->realm, '?') ? "&" : "?", service, scope) < 0)
+        asprintf(&fields, "service=%s&scope=%s", service, scope) < 0)
         return NULL;
-    return url;
+    return fields;
+}
+
+/* Where to ask, and what to send there: NULL if all is in *url. Both are the
+ * caller's. With a token for tokens it is a form, so that no server on the way
+ * writes it into a log (Docker registry, "OAuth2 token authentication"). */
+static int token_request(const struct client *client,
+                         const struct auth_challenge *challenge, char **url,
+                         char **form, struct sm_error *err)
+{
+    const char *token = client->credentials.refresh_token;
+    AUTO_FREE char *fields = token_fields(client, challenge);
+    AUTO_FREE char *escaped = token ? escape(token) : NULL;
+    int rc = -1;
+
+    *url = NULL;
+    *form = NULL;
+    if (!fields || (token && !escaped))
+        return fail(err, SM_ENOMEM, "out of memory");
+    if (token) {
+        *url = strdup(challenge->realm);
+        rc = asprintf(form,
+                      "grant_type=refresh_token&client_id=supermachine&%s"
+                      "&refresh_token=%s",
+                      fields, escaped);
+        if (rc < 0)
+            *form = NULL;
+    } else {
+        rc = asprintf(url, "%s%s%s", challenge->realm,
+                      strchr(challenge->realm, '?') ? "&" : "?", fields);
+        if (rc < 0)
+            *url = NULL;
+    }
+    return rc < 0 || !*url ? fail(err, SM_ENOMEM, "out of memory") : 0;
 }
 
 static int ask_for_token(struct client *client,
                          const struct auth_challenge *challenge,
                          struct sm_error *err)
 {
-    AUTO_FREE char *url = token_url(client, challenge);
+    AUTO_FREE char *url = NULL;
+    AUTO_FREE char *form = NULL;
     AUTO(buf_done) struct buf answer = {0};
     struct http_job job;
-    int rc;
+    int rc = token_request(client, challenge, &url, &form, err);
 
-    if (!url)
-        return fail(err, SM_ENOMEM, "out of memory");
+    if (rc)
+        return rc;
     buf_init(&answer, TOKEN_ANSWER_MAX);
     job = document_job(url, &answer);
-    job.authorization = client->credentials;
+    job.authorization = client->credentials.basic;
+    job.form = form;
     rc = http_run(client->http, &job, 1, err);
     free(own_take(client->authorization));
     if (!rc)
@@ -124,7 +160,7 @@ static int ask_for_token(struct client *client,
 
 static int not_permitted(const struct client *client, struct sm_error *err)
 {
-    if (client->credentials)
+    if (client->credentials.basic || client->credentials.refresh_token)
         return fail(err, SM_EACCES,
                     "%s: wrong user or password, or no right to %s",
                     client->registry, client->repository);
@@ -134,20 +170,29 @@ static int not_permitted(const struct client *client, struct sm_error *err)
                 client->registry, client->repository);
 }
 
+/* Once: asking may mean to start a program, or a question to the user. */
+static int find_credentials(struct client *client, struct sm_error *err)
+{
+    if (client->has_looked || !client->place.docker_config)
+        return 0;
+    client->has_looked = true;
+    return credentials_load(client->place.docker_config,
+                            client->place.helper_env, client->registry,
+                            &client->credentials, err);
+}
+
 /* The registry has said what it wants. */
 static int authorize(struct client *client, const char *header,
                      struct sm_error *err)
 {
     struct auth_challenge challenge;
     struct sm_error why = {0};
-    int rc = 0;
+    int rc;
 
     if (!auth_parse_challenge(header, &challenge))
         return fail(err, SM_EPROTO, "%s: asks for the authorization \"%.64s\"",
                     client->registry, header);
-    if (!client->credentials && client->place.docker_config)
-        rc = auth_load(client->place.docker_config, client->registry,
-                       &client->credentials, err);
+    rc = find_credentials(client, err);
     if (rc)
         return rc;
     if (challenge.scheme == AUTH_BEARER) {
@@ -158,10 +203,10 @@ static int authorize(struct client *client, const char *header,
             *err = why;
         return rc;
     }
-    if (!client->credentials)
+    if (!client->credentials.basic)
         return not_permitted(client, err);
     free(client->authorization);
-    client->authorization = strdup(client->credentials);
+    client->authorization = strdup(client->credentials.basic);
     return client->authorization ? 0 : fail(err, SM_ENOMEM, "out of memory");
 }
 
@@ -198,8 +243,9 @@ int client_run(struct client *client, struct http_job *jobs, size_t count,
         return not_permitted(client, err);
     snprintf(copy, sizeof copy, "%s", challenge);
     rc = authorize(client, copy, err);
-    if (!rc)
-        rc = run_once(client, jobs, count, err);
+    if (rc)
+        return rc;
+    rc = run_once(client, jobs, count, err);
     return rc == SM_EACCES ? not_permitted(client, err) : rc;
 }
 
@@ -279,7 +325,8 @@ int client_new(const struct oci_place *place, const char *registry,
     client->repository = repository;
     client->host =
         strcmp(registry, "docker.io") == 0 ? "registry-1.docker.io" : registry;
-    rc = http_new(place->ca_file, place->insecure, &client->http, err);
+    rc = http_new(place->ca_file, place->ca_folder, place->insecure,
+                  &client->http, err);
     if (!rc)
         rc = ping(client, err);
     if (!rc)

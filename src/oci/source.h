@@ -54,7 +54,10 @@ struct oci_place {
     /* For registries. */
     bool refresh;                /* ask, even if the name is known           */
     const char *ca_file;         /* certificates to trust; NULL: the system's */
+    const char *ca_folder;       /* the same, by hash; NULL: the system's    */
     const char *docker_config;   /* Docker's config.json; NULL: none         */
+    char *const *helper_env;     /* environment of the programs that keep
+                                    credentials; NULL: none is run           */
     const char *const *insecure; /* registries that need not prove who they
                                     are, NULL at the end; may be NULL        */
     oci_progress_fn *progress;   /* of fetch(); may be NULL                  */

@@ -230,6 +230,39 @@ check redirect_was_followed grep -q '^GET .*/blobs/' "$scratch/other-log"
 check redirect_leaks_nothing test -z "$(grep given "$scratch/other-log")"
 check redirect_began_with_credentials grep -q 'blobs.* given' "$scratch/log"
 
+# Credentials that a program keeps: a password, and a token for tokens.
+put_helper() {
+    # shellcheck disable=SC2016 # for the helper to expand
+    printf '#!/bin/sh\necho "$1 $(cat)" >>%s/asked\n%s\n' "$scratch" "$1" \
+        >"$scratch/bin/docker-credential-made-up"
+    chmod +x "$scratch/bin/docker-credential-made-up"
+    : >"$scratch/asked"
+}
+mkdir "$scratch/bin"
+PATH=$scratch/bin:$PATH
+echo '{"credsStore":"made-up"}' >"$DOCKER_CONFIG/config.json"
+fresh
+put_helper "echo '{\"Username\":\"user\",\"Secret\":\"secret\"}'"
+pulls helper_password --platform linux/amd64 "$good/team/app:1.0"
+check helper_is_asked_once test "$(cat "$scratch/asked")" = "get $good"
+fresh
+put_helper "echo locked; exit 1"
+fails helper_refuses 'docker-credential-made-up: locked' "$good/team/app:1.0"
+fresh
+put_helper "echo '{\"Username\":\"<token>\",\"Secret\":\"a+b/c\"}'"
+start_bad "$open" "$scratch/mode" "$scratch/log"
+echo 'token a+b/c' >"$scratch/mode"
+pulls identity_token --platform linux/amd64 "$bad/team/app:1.0"
+check identity_token_is_posted grep -q \
+    '^POST /token grant_type=refresh_token .*scope=repository:team/app:pull' \
+    "$scratch/log"
+fresh
+echo 'token another' >"$scratch/mode"
+fails wrong_identity_token 'wrong user or password' "$bad/team/app:1.0"
+fresh
+echo "token a+b/c away http://$open" >"$scratch/mode"
+fails identity_token_stays_there 'status 307' "$bad/team/app:1.0"
+
 # Room for two layers and a bit.
 if [ "$EUID" -eq 0 ] && unshare -m true 2>/dev/null; then
     rm -f "$DOCKER_CONFIG/config.json"
