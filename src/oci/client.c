@@ -1,16 +1,19 @@
 /* client.c: speaking to one repository; see client.h. */
 #include "oci/client.h"
 
-#include "base/bytes.h"
 #include "oci/auth.h"
 #include "oci/credentials.h"
 #include "oci/json.h"
+#include "oci/near.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { TOKEN_ANSWER_MAX = 256 << 10, TAGS_MAX = 4096, NEAR_MAX = 5 };
+enum {
+    TOKEN_ANSWER_MAX = 256 << 10,
+    TAG_PAGES_MAX = 16 /* that are looked at for near ones */
+};
 
 struct client {
     struct oci_place place;
@@ -267,6 +270,8 @@ int client_get(struct client *client, const struct client_query *query,
     if (!rc && query->type)
         memcpy(query->type, job.response.content_type,
                sizeof job.response.content_type);
+    if (!rc && query->link)
+        memcpy(query->link, job.response.link, sizeof job.response.link);
     return rc;
 }
 
@@ -336,67 +341,63 @@ int client_new(const struct oci_place *place, const char *registry,
 
 /* ---- near tags ---- */
 
-/* How many letters differ, roughly: those in front and behind that are equal
- * do not count. */
-static size_t distance(const char *a, const char *b)
+/*
+ * The next page of a list of tags, as a client_query has it: "list?last=...".
+ * Of the Link header (RFC 8288), "</v2/.../tags/list?last=...>; rel=next",
+ * only the query counts, so that no answer leads elsewhere. False: none.
+ */
+static bool next_page(const char *link, char to[HTTP_LINK_MAX])
 {
-    size_t from = 0;
-    size_t end_a = strlen(a);
-    size_t end_b = strlen(b);
+    const char *query = strchr(link, '?');
+    const char *end = query ? strchr(query, '>') : NULL;
 
-    while (a[from] && a[from] == b[from])
-        from++;
-    while (end_a > from && end_b > from && a[end_a - 1] == b[end_b - 1]) {
-        end_a--;
-        end_b--;
-    }
-    return (end_a > end_b ? end_a : end_b) - from;
+    if (!end || !strstr(end, "next"))
+        return false;
+    snprintf(to, HTTP_LINK_MAX, "list%.*s", (int)(end - query), query);
+    return true;
 }
 
-/* "a, b, c": the NEAR_MAX nearest ones. */
-static void list_near(const json_t *tags, const char *tag, struct buf *to)
+/* One page into (near). False: it says nothing more. */
+static bool add_page(struct client *client, const char *page, struct near *near,
+                     char next[HTTP_LINK_MAX])
 {
-    size_t count = min_u64(json_array_size(tags), TAGS_MAX);
-    AUTO_FREE bool *used = calloc(count + 1, sizeof *used);
+    AUTO(json_unref) json_t *json = NULL;
+    AUTO(buf_done) struct buf answer = {0};
+    char link[HTTP_LINK_MAX];
+    const json_t *tags;
 
-    for (int shown = 0; used && shown < NEAR_MAX; shown++) {
-        size_t best = count;
-        size_t best_distance = SIZE_MAX;
+    buf_init(&answer, JSON_DOCUMENT_MAX);
+    if (client_get(
+            client,
+            &(struct client_query){.kind = "tags", .name = page, .link = link},
+            &answer, NULL) != 0 ||
+        json_parse(answer.data, answer.size, &json, NULL) != 0)
+        return false;
+    tags = json_object_get(json, "tags");
+    for (size_t i = 0; i < json_array_size(tags); i++) {
+        const char *tag = json_string_value(json_array_get(tags, i));
 
-        for (size_t i = 0; i < count; i++) {
-            const char *have = json_string_value(json_array_get(tags, i));
-
-            if (used[i] || !have || distance(have, tag) >= best_distance)
-                continue;
-            best = i;
-            best_distance = distance(have, tag);
-        }
-        if (best == count)
-            return;
-        used[best] = true;
-        buf_print(to, "%s%.128s", to->size ? ", " : "",
-                  json_string_value(json_array_get(tags, best)));
+        if (tag)
+            near_add(near, tag);
     }
+    return json_array_size(tags) && next_page(link, next);
 }
 
 int client_no_such_tag(struct client *client, const char *tag,
                        struct sm_error *err)
 {
-    AUTO(json_unref) json_t *json = NULL;
-    AUTO(buf_done) struct buf answer = {0};
-    AUTO(buf_done) struct buf near = {0};
+    char pages[2][HTTP_LINK_MAX] = {"list?n=1000"};
+    char text[NEAR_TEXT_MAX];
+    struct near near;
 
-    buf_init(&answer, JSON_DOCUMENT_MAX);
-    buf_init(&near, 1024);
-    if (client_get(client,
-                   &(struct client_query){.kind = "tags", .name = "list"},
-                   &answer, NULL) == 0 &&
-        json_parse(answer.data, answer.size, &json, NULL) == 0)
-        list_near(json_object_get(json, "tags"), tag, &near);
-    if (!near.size)
+    near_init(&near, tag);
+    for (int i = 0; i < TAG_PAGES_MAX; i++)
+        if (!add_page(client, pages[i % 2], &near, pages[(i + 1) % 2]))
+            break;
+    near_text(&near, text);
+    if (!text[0])
         return fail(err, SM_ENOENT, "%s has no image %s:%s", client->registry,
                     client->repository, tag);
-    return fail(err, SM_ENOENT, "%s: %s has no tag %s; near it: %.*s",
-                client->registry, client->repository, tag, (int)near.size,
-                (char *)near.data);
+    return fail(err, SM_ENOENT, "%s: %s has no tag %s; near it: %s",
+                client->registry, client->repository, tag, text);
 }

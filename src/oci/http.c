@@ -163,6 +163,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *context)
                 sizeof response->challenge);
     take_header(line, count, "Content-Type", response->content_type,
                 sizeof response->content_type);
+    take_header(line, count, "Link", response->link, sizeof response->link);
     take_header(line, count, "RateLimit-Limit", response->rate_limit,
                 sizeof response->rate_limit);
     take_header(line, count, "RateLimit-Remaining", response->rate_remaining,

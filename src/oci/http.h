@@ -27,7 +27,8 @@
 enum {
     HTTP_PARALLEL = 6,
     HTTP_ATTEMPTS = 6, /* of one job, without progress between them */
-    HTTP_HEADER_MAX = 2048
+    HTTP_HEADER_MAX = 2048,
+    HTTP_LINK_MAX = 512
 };
 
 struct http;
@@ -55,6 +56,7 @@ struct http_response {
     unsigned retry_after_s;          /* 0: not said                 */
     char challenge[HTTP_HEADER_MAX]; /* WWW-Authenticate            */
     char content_type[128];
+    char link[HTTP_LINK_MAX];
     char rate_limit[128];     /* RateLimit-Limit             */
     char rate_remaining[128]; /* RateLimit-Remaining         */
 };

@@ -141,6 +141,14 @@ pulls pull_by_digest --platform linux/amd64 "$good/team/app@$digest"
 pulls pull_by_tag_and_digest --platform linux/amd64 \
     "$good/team/app:9.9@$digest"
 fails pull_missing_tag 'no tag 1.1; near it: 1.0' "$good/team/app:1.1"
+echo 'pages 12' >"$scratch/mode"
+fails near_tag_on_a_later_page 'no tag 7.7; near it: 7.0, 7.1' \
+    "$bad/team/app:7.7"
+fresh
+echo 'pages 100000' >"$scratch/mode"
+fails near_tags_of_very_many 'no tag x; near it: ' "$bad/team/app:x"
+check near_tags_are_bounded test \
+    "$(grep -c 'tags/list' "$scratch/log")" -eq 16
 fails pull_missing_image 'has no image team/none:latest' "$good/team/none"
 fails pull_no_registry 'connect' "127.0.0.1:1/x"
 

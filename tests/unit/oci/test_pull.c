@@ -4,6 +4,7 @@
 
 #include "oci/auth.h"
 #include "oci/http.h"
+#include "oci/near.h"
 #include "oci/reference.h"
 #include "oci/store.h"
 
@@ -146,6 +147,40 @@ static void test_auth_takes_tokens_of_either_name(void **state)
     expect_token("{\"token\":\"a\\nb\"}", NULL);
     expect_token("{}", NULL);
     expect_token("no", NULL);
+}
+
+/* ---- near names ---- */
+
+static void expect_near(const char *wanted, const char *const names[],
+                        const char *nearest)
+{
+    char got[NEAR_TEXT_MAX];
+    struct near near;
+
+    near_init(&near, wanted);
+    for (; *names; names++)
+        near_add(&near, *names);
+    near_text(&near, got);
+    assert_string_equal(got, nearest);
+}
+
+static void test_near_names_come_in_order(void **state)
+{
+    static const char *const none[] = {NULL};
+    static const char *const versions[] = {"latest", "2.0",  "1.26", "1.25.3",
+                                           "1.24",   "1.25", "edge", "1.25",
+                                           "1.2",    NULL};
+    char longest[NEAR_NAME_MAX] = "";
+    char longer[400] = "";
+    const char *const extremes[] = {longer, NULL};
+
+    (void)state;
+    expect_near("x", none, "");
+    expect_near("1.52", versions, "1.2, 1.26, 1.24, 1.25, 2.0");
+    expect_near("lates", versions, "latest, 2.0, 1.26, 1.24, 1.25");
+    memset(longest, 'a', sizeof longest - 1);
+    memset(longer, 'a', sizeof longer - 1);
+    expect_near("a", extremes, longest);
 }
 
 /* ---- the store ---- */
@@ -369,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_reference_refuses_names_that_docker_would),
         cmocka_unit_test(test_auth_takes_challenges_apart),
         cmocka_unit_test(test_auth_takes_tokens_of_either_name),
+        cmocka_unit_test(test_near_names_come_in_order),
         TEST(test_store_goes_on_where_a_part_ended),
         TEST(test_store_finishes_what_died_before_its_name),
         TEST(test_store_begins_anew_when_the_other_end_does),
