@@ -28,7 +28,10 @@ static void tell_progress(struct reading *reading, const struct frame *frame)
     reading->progress(reading->context,
                       &(struct sm_progress){.what = progress.step,
                                             .done = progress.done,
-                                            .total = progress.total});
+                                            .total = progress.total,
+                                            .layer = progress.layer,
+                                            .number = progress.number,
+                                            .count = progress.count});
     image_progress_done(&progress);
 }
 

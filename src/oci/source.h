@@ -37,11 +37,12 @@ struct oci_source_ops {
     void (*close)(struct oci_source *source);
 };
 
+/* How far one layer of an image is. */
 struct oci_progress {
-    size_t layers_done; /* of (layers) */
-    size_t layers;
-    uint64_t done_bytes;
-    uint64_t total_bytes;
+    const struct oci_descriptor *layer;
+    size_t number; /* from 1 */
+    size_t count;
+    uint64_t done_bytes; /* of layer->bytes */
 };
 
 typedef void oci_progress_fn(void *context,

@@ -132,6 +132,27 @@ start_bad "$good" "$scratch/mode" "$scratch/log"
 
 pulls pull --platform linux/amd64 "$good/team/app:1.0"
 check pull_verifies verify_store
+# A line per layer on a terminal, gone at the end; nothing on a plain stream
+# (as pulls() sees); lines of JSON.
+seen=$(SUPERMACHINE_HOME=$scratch/home2 TERM=xterm script -qec \
+    "'$supermachine' pull --platform linux/amd64 '$good/team/app:1.0'" \
+    /dev/null </dev/null)
+check progress_has_a_line_per_layer test \
+    "$(grep -cE 'pull +[0-9a-f]{12}  .* MB' <<<"$seen")" -ge 5
+check progress_is_gone_at_the_end grep -q $'\033\\[[0-9]*A\033\\[J'"$digest" \
+    <<<"$seen"
+events=$(SUPERMACHINE_HOME=$scratch/home3 "$supermachine" pull --json \
+    --platform linux/amd64 "$good/team/app:1.0")
+check progress_as_json python3 - "$events" <<'END'
+import json, sys
+lines = [json.loads(line) for line in sys.argv[1].splitlines()]
+for step in ("pull", "unpack"):
+    done = {e["number"]: e["layer"] for e in lines
+            if e.get("step") == step and e["done"] == e["total"]}
+    assert sorted(done) == [1, 2, 3, 4, 5], done
+    assert len(set(done.values())) == 5, done
+assert lines[-1]["event"] == "result", lines[-1]
+END
 digest=$(platform_digest arm64)
 pulls pull_other_platform --platform linux/arm64 "$good/team/app:1.0"
 fails pull_no_such_platform 'no image for platform linux/s390x' \
