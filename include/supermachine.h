@@ -150,8 +150,11 @@ struct sm_host_config {
     const char *runtime_dir;
     /* "NAME=value" strings, NULL at the end. What registries need of it goes
      * to image work, and nothing else does: HOME and DOCKER_CONFIG (where
-     * Docker's credentials are), SSL_CERT_FILE, and the usual variables that
-     * name proxies. NULL: none of these. */
+     * Docker's credentials are), SSL_CERT_FILE and SSL_CERT_DIR, the usual
+     * variables that name proxies, and for the programs that Docker lets keep
+     * credentials (docker-credential-NAME): PATH, what names the user, the
+     * desktop's session and its keyring, and AWS_*, AZURE_*, GOOGLE_* and
+     * CLOUDSDK_*. NULL: none of these. */
     const char *const *environment;
 };
 
@@ -219,13 +222,17 @@ SM_API int sm_host_doctor(struct sm_host *host,
 struct sm_image;
 
 /*
- * What image work is going on. (done) of (total) bytes; total is 0 while it
- * is not known.
+ * What image work is going on, told for each layer when it begins, at most
+ * every 100 ms, and when it is done. Strings live as long as the call.
  */
 struct sm_progress {
-    const char *what; /* "layer 2 of 4", "writing root file system" */
-    uint64_t done;
-    uint64_t total;
+    const char *what;  /* "pull": it comes from a registry; "unpack": it is
+                          put into the root file system       */
+    uint64_t done;     /* bytes of the layer as it is stored  */
+    uint64_t total;    /* done == total: it is done           */
+    const char *layer; /* its digest, "sha256:..."            */
+    uint32_t number;   /* of the layer in its image, from 1   */
+    uint32_t count;    /* of the image's layers               */
 };
 
 /*

@@ -81,14 +81,42 @@ int sm_host_config_from_environment(struct sm_host_config *config,
     return rc;
 }
 
-/* What image work may see: where credentials and certificates are, and how
- * to get out. curl reads http_proxy in lower case only, for good reasons. */
+/* What image work may see: where credentials and certificates are, how to get
+ * out (curl reads http_proxy in lower case only, for good reasons), and what
+ * programs that keep credentials look for: keyrings, pass(1), the clouds'. */
 static bool is_for_images(const char *variable)
 {
     static const char *const names[] = {
-        "HOME=",        "DOCKER_CONFIG=", "SSL_CERT_FILE=", "http_proxy=",
-        "https_proxy=", "HTTPS_PROXY=",   "all_proxy=",     "ALL_PROXY=",
-        "no_proxy=",    "NO_PROXY="};
+        "HOME=",
+        "DOCKER_CONFIG=",
+        "SSL_CERT_FILE=",
+        "SSL_CERT_DIR=",
+        "http_proxy=",
+        "https_proxy=",
+        "HTTPS_PROXY=",
+        "all_proxy=",
+        "ALL_PROXY=",
+        "no_proxy=",
+        "NO_PROXY=",
+        "PATH=",
+        "USER=",
+        "LOGNAME=",
+        "LANG=",
+        "TERM=",
+        "DISPLAY=",
+        "WAYLAND_DISPLAY=",
+        "XAUTHORITY=",
+        "XDG_RUNTIME_DIR=",
+        "XDG_CONFIG_HOME=",
+        "DBUS_SESSION_BUS_ADDRESS=",
+        "GNUPGHOME=",
+        "GPG_TTY=",
+        "PASSWORD_STORE_",
+        "AWS_",
+        "AZURE_",
+        "GOOGLE_",
+        "CLOUDSDK_",
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strncmp(variable, names[i], strlen(names[i])) == 0)

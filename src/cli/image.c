@@ -1,18 +1,14 @@
 /* image.c: finding an image, and telling about it; see image.h. */
 #include "image.h"
 
+#include "progress.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-
-/* What is shown while it goes on. */
-struct display {
-    bool json;
-    char what[64]; /* of the present step */
-    uint64_t began_ns;
-    uint64_t began_bytes;
-};
 
 static uint64_t now_ns(void)
 {
@@ -22,73 +18,70 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Bytes per second since the step began, 0 while that says nothing. */
-static uint64_t rate(struct display *display,
-                     const struct sm_progress *progress)
+/* Of standard error, which may be another terminal than the command's. */
+static struct winsize size_now(void)
 {
+    struct winsize size;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || !size.ws_row ||
+        !size.ws_col)
+        size = (struct winsize){.ws_row = 24, .ws_col = 80};
+    return size;
+}
+
+static void show_lines(void *context, const struct sm_progress *event)
+{
+    struct progress *progress = context;
     uint64_t now = now_ns();
-    uint64_t ms;
+    struct winsize size;
 
-    if (!display->began_ns || progress->done < display->began_bytes) {
-        display->began_ns = now;
-        display->began_bytes = progress->done;
-    }
-    ms = (now - display->began_ns) / 1000000;
-    return ms < 200 ? 0 : (progress->done - display->began_bytes) * 1000 / ms;
+    if (!progress_note(progress, event, now))
+        return;
+    size = size_now();
+    progress_draw(progress, size.ws_row, size.ws_col, now);
 }
 
-static void show_line(struct display *display,
-                      const struct sm_progress *progress)
+/* Words and numbers of the library's own: nothing to escape. */
+static void print_line(void *context, const struct sm_progress *event)
 {
-    uint64_t bytes = rate(display, progress);
-
-    fprintf(stderr, "\r\033[K%s", progress->what);
-    if (progress->total)
-        fprintf(stderr, ": %.1f of %.1f MB", (double)progress->done / 1e6,
-                (double)progress->total / 1e6);
-    if (bytes)
-        fprintf(stderr, ", %.1f MB/s", (double)bytes / 1e6);
-}
-
-/* Steps are words and numbers of the library's own: nothing to escape. */
-static void print_line(const struct sm_progress *progress)
-{
-    printf("{\"event\":\"progress\",\"step\":\"%s\",\"done\":%llu,"
-           "\"total\":%llu}\n",
-           progress->what, (unsigned long long)progress->done,
-           (unsigned long long)progress->total);
+    (void)context;
+    printf("{\"event\":\"progress\",\"step\":\"%s\",\"layer\":\"%s\","
+           "\"number\":%u,\"count\":%u,\"done\":%llu,\"total\":%llu}\n",
+           event->what, event->layer, event->number, event->count,
+           (unsigned long long)event->done, (unsigned long long)event->total);
     fflush(stdout);
 }
 
-static void on_progress(void *context, const struct sm_progress *progress)
+/* Standard error is a terminal, and one that can be drawn on. */
+static bool can_draw(void)
 {
-    struct display *display = context;
+    const char *kind = getenv("TERM");
 
-    if (display->json)
-        print_line(progress);
-    else
-        show_line(display, progress);
+    return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
 int cli_image_open(struct sm_host *host, const char *reference,
                    const struct image_options *options, struct sm_image **ret,
                    struct sm_error *err)
 {
-    struct display display = {.json = options->json};
-    bool shown = !options->quiet && !options->json && isatty(STDERR_FILENO);
+    bool shown = !options->quiet && !options->json && can_draw();
     struct sm_image_config config;
+    struct progress progress;
     int rc;
 
+    progress_init(&progress, stderr);
     sm_image_config_init(&config);
     config.platform = options->platform;
     config.refresh = options->refresh;
     config.insecure = options->insecure.item;
-    config.context = &display;
-    if (shown || options->json)
-        config.progress = on_progress;
+    config.context = &progress;
+    if (options->json)
+        config.progress = print_line;
+    else if (shown)
+        config.progress = show_lines;
     rc = sm_image_prepare(host, reference, &config, ret, err);
-    if (shown)
-        fprintf(stderr, "\r\033[K");
+    progress_erase(&progress, size_now().ws_col);
+    progress_done(&progress);
     return rc;
 }
 

@@ -10,7 +10,8 @@
  * --file says which descriptor the reference "-" reads, and which archives are
  * read from and written to; it is 0 by default.
  * Of its environment it reads HOME, DOCKER_CONFIG (where Docker's config.json
- * is), SSL_CERT_FILE, and curl the names of proxies.
+ * is), SSL_CERT_FILE, SSL_CERT_DIR, and curl the names of proxies; programs
+ * that keep credentials are found in PATH and get all of it.
  * With --fd it writes frames (proto/image.h) to that descriptor, else lines of
  * JSON to its output; errors go there, too. Exit status: 0, 1 if it failed, 2
  * if it was called wrongly.
@@ -73,9 +74,14 @@ static void watch_starter(struct options *options)
 static void limit_memory(void)
 {
 #ifdef IMAGE_MEMORY_MAX /* sanitizers need more than can be said */
-    const struct rlimit most = {IMAGE_MEMORY_MAX, IMAGE_MEMORY_MAX};
+    struct rlimit memory;
 
-    (void)setrlimit(RLIMIT_DATA, &most);
+    /* Programs of the user's that are started here may have more. */
+    if (getrlimit(RLIMIT_DATA, &memory) != 0 ||
+        memory.rlim_max < IMAGE_MEMORY_MAX)
+        return;
+    memory.rlim_cur = IMAGE_MEMORY_MAX;
+    (void)setrlimit(RLIMIT_DATA, &memory);
 #endif
 }
 
@@ -195,16 +201,24 @@ static int parse_options(int argc, char **argv, struct options *options)
     return 0;
 }
 
+/* NULL: it is not set, or to nothing. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && value[0] ? value : NULL;
+}
+
 /* Docker's config.json; NULL if nobody knows where it is, or memory is out. */
 static char *docker_config(void)
 {
-    const char *folder = getenv("DOCKER_CONFIG");
-    const char *home = getenv("HOME");
+    const char *folder = variable("DOCKER_CONFIG");
+    const char *home = variable("HOME");
     char *path = NULL;
 
-    if (folder && folder[0])
+    if (folder)
         return asprintf(&path, "%s/config.json", folder) < 0 ? NULL : path;
-    if (home && home[0])
+    if (home)
         return asprintf(&path, "%s/.docker/config.json", home) < 0 ? NULL
                                                                    : path;
     return NULL;
@@ -216,13 +230,14 @@ static int prepare(const struct options *options, struct reporter *reporter,
     AUTO_FREE char *cwd = getcwd(NULL, 0);
     AUTO_FREE char *reference = NULL;
     AUTO_FREE char *config = docker_config();
-    const char *ca_file = getenv("SSL_CERT_FILE");
     const struct oci_place place = {
         .home = options->home,
         .input_fd = options->keep.file,
         .refresh = options->refresh,
-        .ca_file = ca_file && ca_file[0] ? ca_file : NULL,
+        .ca_file = variable("SSL_CERT_FILE"),
+        .ca_folder = variable("SSL_CERT_DIR"),
         .docker_config = config,
+        .helper_env = environ,
         .insecure = options->insecure,
         .progress = prepare_progress,
         .context = reporter,

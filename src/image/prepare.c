@@ -1,6 +1,7 @@
 /* prepare.c: see prepare.h. */
 #include "image/prepare.h"
 
+#include "base/bytes.h"
 #include "base/own.h"
 #include "oci/catalog.h"
 #include "oci/stored.h"
@@ -10,22 +11,53 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Whose root file system is being made. */
+struct unpacking {
+    struct reporter *reporter;
+    const struct oci_image *image;
+};
+
+static char *literal(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+/* What it is told of is all layers together. */
 static void on_progress(void *context, const struct rootfs_progress *progress)
 {
-    char step[64];
+    const struct unpacking *unpacking = context;
+    const struct oci_image *image = unpacking->image;
+    const struct oci_descriptor *layer = &image->layers[progress->layer].blob;
+    uint64_t before = 0;
+    char digest[DIGEST_TEXT_MAX];
 
-    snprintf(step, sizeof step, "layer %zu of %zu", progress->layer + 1,
-             progress->layer_count);
-    report_progress(context, step, progress->done_bytes, progress->total_bytes);
+    for (size_t i = 0; i < progress->layer; i++)
+        before += image->layers[i].blob.bytes;
+    digest_text(&layer->digest, digest);
+    report_progress(
+        unpacking->reporter,
+        &(struct image_progress){
+            .step = literal("unpack"),
+            .done = min_u64(progress->done_bytes - before, layer->bytes),
+            .total = layer->bytes,
+            .layer = digest,
+            .number = (uint32_t)progress->layer + 1,
+            .count = (uint32_t)progress->layer_count});
 }
 
 void prepare_progress(void *context, const struct oci_progress *progress)
 {
-    char step[64];
+    char digest[DIGEST_TEXT_MAX];
 
-    snprintf(step, sizeof step, "pull: %zu of %zu layers",
-             progress->layers_done, progress->layers);
-    report_progress(context, step, progress->done_bytes, progress->total_bytes);
+    digest_text(&progress->layer->digest, digest);
+    report_progress(context, &(struct image_progress){
+                                 .step = literal("pull"),
+                                 .done = min_u64(progress->done_bytes,
+                                                 progress->layer->bytes),
+                                 .total = progress->layer->bytes,
+                                 .layer = digest,
+                                 .number = (uint32_t)progress->number,
+                                 .count = (uint32_t)progress->count});
 }
 
 /* The parts of the result that come from the image; its config moves. */
@@ -94,14 +126,15 @@ int prepare_image(const struct oci_place *place,
                   struct reporter *reporter, struct image_result *ret,
                   struct sm_error *err)
 {
+    AUTO(oci_source_closep) struct oci_source *source = NULL;
+    AUTO(oci_image_done) struct oci_image image = {0};
+    struct unpacking unpacking = {.reporter = reporter, .image = &image};
     struct rootfs_options options = {
         .home = place->home,
         .disk_bytes = request->disk_bytes,
         .progress = on_progress,
-        .context = reporter,
+        .context = &unpacking,
     };
-    AUTO(oci_source_closep) struct oci_source *source = NULL;
-    AUTO(oci_image_done) struct oci_image image = {0};
     int rc = folder_make(place->home, err);
 
     *ret = (struct image_result){.disk_bytes = request->disk_bytes};

@@ -45,29 +45,44 @@ static int send_line(int fd, json_t *line, struct sm_error *err)
     return send_all(fd, &bytes, err);
 }
 
-void report_progress(struct reporter *reporter, const char *step, uint64_t done,
-                     uint64_t total)
+/* Take note that (progress) is told now; false: it is not to be. */
+static bool is_due(struct report_layer *layer,
+                   const struct image_progress *progress)
 {
-    struct image_progress progress = {.done = done, .total = total};
-    AUTO(buf_done) struct buf bytes = {0};
     uint64_t now = clock_monotonic_ns();
+    bool is_done = progress->done == progress->total;
 
-    if (reporter->last_ns && now - reporter->last_ns < PROGRESS_NS)
+    if (layer->step && strcmp(layer->step, progress->step) == 0 &&
+        layer->is_done == is_done &&
+        (is_done || now - layer->last_ns < PROGRESS_NS))
+        return false;
+    *layer = (struct report_layer){
+        .step = progress->step, .last_ns = now, .is_done = is_done};
+    return true;
+}
+
+void report_progress(struct reporter *reporter,
+                     const struct image_progress *progress)
+{
+    AUTO(buf_done) struct buf bytes = {0};
+
+    if (!progress->number || progress->number > REPORT_LAYERS_MAX ||
+        !is_due(&reporter->layers[progress->number - 1], progress))
         return;
-    reporter->last_ns = now;
-    buf_init(&bytes, 64 * KIB);
     if (reporter->json) {
-        (void)send_line(reporter->fd,
-                        json_pack("{ss ss sI sI}", "event", "progress", "step",
-                                  step, "done", (json_int_t)done, "total",
-                                  (json_int_t)total),
-                        NULL);
+        (void)send_line(
+            reporter->fd,
+            json_pack("{ss ss ss si si sI sI}", "event", "progress", "step",
+                      progress->step, "layer", progress->layer, "number",
+                      (int)progress->number, "count", (int)progress->count,
+                      "done", (json_int_t)progress->done, "total",
+                      (json_int_t)progress->total),
+            NULL);
         return;
     }
-    progress.step = strdup(step);
-    image_put_progress(&bytes, &progress);
+    buf_init(&bytes, 64 * KIB);
+    image_put_progress(&bytes, progress);
     (void)send_all(reporter->fd, &bytes, NULL);
-    image_progress_done(&progress);
 }
 
 static json_t *strings_json(const struct image_strings *list)

@@ -5,15 +5,22 @@
 
 #include "proto/image.h"
 
+enum { REPORT_LAYERS_MAX = 1024 }; /* more layers no image may have */
+
 struct reporter {
     int fd;
     bool json;
-    uint64_t last_ns; /* when progress was last told */
+    struct report_layer {
+        const char *step; /* that was last told of */
+        uint64_t last_ns; /* and when              */
+        bool is_done;
+    } layers[REPORT_LAYERS_MAX];
 };
 
-/* At most ten times a second; the others are dropped. */
-void report_progress(struct reporter *reporter, const char *step, uint64_t done,
-                     uint64_t total);
+/* Of each layer the first and the last of a step, and others at most ten times
+ * a second; the rest is dropped. The step is a literal. */
+void report_progress(struct reporter *reporter,
+                     const struct image_progress *progress);
 /* Return 0, or an error when nobody could be told. */
 int report_result(struct reporter *reporter, const struct image_result *result,
                   struct sm_error *err);

@@ -166,7 +166,10 @@ static void tell_progress(const struct imaging_request *request,
     request->progress(request->context,
                       &(struct sm_progress){.what = progress.step,
                                             .done = progress.done,
-                                            .total = progress.total});
+                                            .total = progress.total,
+                                            .layer = progress.layer,
+                                            .number = progress.number,
+                                            .count = progress.count});
     image_progress_done(&progress);
 }
 

@@ -4,7 +4,8 @@
  *   A request without credentials is tried first. A registry that wants some
  *   answers 401 and says how: "Basic", or "Bearer" with the address of a
  *   server that gives tokens (distribution specification; Docker registry
- *   token authentication). User and password come from Docker's config.json.
+ *   token authentication). What the client has to show for it, credentials.h
+ *   finds.
  */
 #ifndef SM_OCI_AUTH_H
 #define SM_OCI_AUTH_H
@@ -27,14 +28,10 @@ struct auth_challenge {
 /* False: no scheme that is known, or malformed. */
 bool auth_parse_challenge(const char *header, struct auth_challenge *ret);
 
-/*
- * "Basic ..." for (registry) out of the file (path), Docker's config.json.
- * *ret is NULL if the file or an entry is not there; the caller frees it.
- * Returns 0, SM_EINVAL (malformed file), SM_ENOTSUP (the entry is with a
- * credential helper), SM_ENOMEM, SM_EIO.
- */
-int auth_load(const char *path, const char *registry, char **ret,
-              struct sm_error *err);
+/* "SCHEME TEXT" for a header; SM_EINVAL if (text) could make two of it. The
+ * caller frees *ret. */
+int auth_make_header(const char *scheme, const char *text, char **ret,
+                     struct sm_error *err);
 
 /* "Bearer ..." out of a token server's answer. SM_EPROTO, SM_ENOMEM. */
 int auth_parse_token(const void *bytes, size_t count, char **ret,

@@ -1,15 +1,19 @@
 /* client.c: speaking to one repository; see client.h. */
 #include "oci/client.h"
 
-#include "base/bytes.h"
 #include "oci/auth.h"
+#include "oci/credentials.h"
 #include "oci/json.h"
+#include "oci/near.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { TOKEN_ANSWER_MAX = 256 << 10, TAGS_MAX = 4096, NEAR_MAX = 5 };
+enum {
+    TOKEN_ANSWER_MAX = 256 << 10,
+    TAG_PAGES_MAX = 16 /* that are looked at for near ones */
+};
 
 struct client {
     struct oci_place place;
@@ -18,7 +22,8 @@ struct client {
     const char *host; /* where its API is */
     struct http *http;
     bool plain;
-    char *credentials;   /* "Basic ...", or NULL */
+    bool has_looked; /* for credentials */
+    struct credentials credentials;
     char *authorization; /* what requests carry, or NULL */
 };
 
@@ -27,7 +32,7 @@ void client_free(struct client *client)
     if (!client)
         return;
     http_free(client->http);
-    free(client->credentials);
+    credentials_done(&client->credentials);
     free(client->authorization);
     free(client);
 }
@@ -82,38 +87,72 @@ static char *escape(const char *text)
     return copy;
 }
 
-/* realm?service=...&scope=... */
-static char *token_url(const struct client *client,
-                       const struct auth_challenge *challenge)
+/* service=...&scope=... */
+static char *token_fields(const struct client *client,
+                          const struct auth_challenge *challenge)
 {
     AUTO_FREE char *service = escape(challenge->service);
     AUTO_FREE char *scope = NULL;
     char wanted[512];
-    char *url;
+    char *fields;
 
     snprintf(wanted, sizeof wanted, "repository:%s:pull", client->repository);
     scope = escape(challenge->scope[0] ? challenge->scope : wanted);
     if (!service || !scope ||
-        asprintf(&url, "%s%sservice=%s&scope=%s", challenge->realm,
-                 strchr(challenge->realm, '?') ? "&" : "?", service, scope) < 0)
+        asprintf(&fields, "service=%s&scope=%s", service, scope) < 0)
         return NULL;
-    return url;
+    return fields;
+}
+
+/* Where to ask, and what to send there: NULL if all is in *url. Both are the
+ * caller's. With a token for tokens it is a form, so that no server on the way
+ * writes it into a log (Docker registry, "OAuth2 token authentication"). */
+static int token_request(const struct client *client,
+                         const struct auth_challenge *challenge, char **url,
+                         char **form, struct sm_error *err)
+{
+    const char *token = client->credentials.refresh_token;
+    AUTO_FREE char *fields = token_fields(client, challenge);
+    AUTO_FREE char *escaped = token ? escape(token) : NULL;
+    int rc = -1;
+
+    *url = NULL;
+    *form = NULL;
+    if (!fields || (token && !escaped))
+        return fail(err, SM_ENOMEM, "out of memory");
+    if (token) {
+        *url = strdup(challenge->realm);
+        rc = asprintf(form,
+                      "grant_type=refresh_token&client_id=supermachine&%s"
+                      "&refresh_token=%s",
+                      fields, escaped);
+        if (rc < 0)
+            *form = NULL;
+    } else {
+        rc = asprintf(url, "%s%s%s", challenge->realm,
+                      strchr(challenge->realm, '?') ? "&" : "?", fields);
+        if (rc < 0)
+            *url = NULL;
+    }
+    return rc < 0 || !*url ? fail(err, SM_ENOMEM, "out of memory") : 0;
 }
 
 static int ask_for_token(struct client *client,
                          const struct auth_challenge *challenge,
                          struct sm_error *err)
 {
-    AUTO_FREE char *url = token_url(client, challenge);
+    AUTO_FREE char *url = NULL;
+    AUTO_FREE char *form = NULL;
     AUTO(buf_done) struct buf answer = {0};
     struct http_job job;
-    int rc;
+    int rc = token_request(client, challenge, &url, &form, err);
 
-    if (!url)
-        return fail(err, SM_ENOMEM, "out of memory");
+    if (rc)
+        return rc;
     buf_init(&answer, TOKEN_ANSWER_MAX);
     job = document_job(url, &answer);
-    job.authorization = client->credentials;
+    job.authorization = client->credentials.basic;
+    job.form = form;
     rc = http_run(client->http, &job, 1, err);
     free(own_take(client->authorization));
     if (!rc)
@@ -124,7 +163,7 @@ static int ask_for_token(struct client *client,
 
 static int not_permitted(const struct client *client, struct sm_error *err)
 {
-    if (client->credentials)
+    if (client->credentials.basic || client->credentials.refresh_token)
         return fail(err, SM_EACCES,
                     "%s: wrong user or password, or no right to %s",
                     client->registry, client->repository);
@@ -134,20 +173,29 @@ static int not_permitted(const struct client *client, struct sm_error *err)
                 client->registry, client->repository);
 }
 
+/* Once: asking may mean to start a program, or a question to the user. */
+static int find_credentials(struct client *client, struct sm_error *err)
+{
+    if (client->has_looked || !client->place.docker_config)
+        return 0;
+    client->has_looked = true;
+    return credentials_load(client->place.docker_config,
+                            client->place.helper_env, client->registry,
+                            &client->credentials, err);
+}
+
 /* The registry has said what it wants. */
 static int authorize(struct client *client, const char *header,
                      struct sm_error *err)
 {
     struct auth_challenge challenge;
     struct sm_error why = {0};
-    int rc = 0;
+    int rc;
 
     if (!auth_parse_challenge(header, &challenge))
         return fail(err, SM_EPROTO, "%s: asks for the authorization \"%.64s\"",
                     client->registry, header);
-    if (!client->credentials && client->place.docker_config)
-        rc = auth_load(client->place.docker_config, client->registry,
-                       &client->credentials, err);
+    rc = find_credentials(client, err);
     if (rc)
         return rc;
     if (challenge.scheme == AUTH_BEARER) {
@@ -158,10 +206,10 @@ static int authorize(struct client *client, const char *header,
             *err = why;
         return rc;
     }
-    if (!client->credentials)
+    if (!client->credentials.basic)
         return not_permitted(client, err);
     free(client->authorization);
-    client->authorization = strdup(client->credentials);
+    client->authorization = strdup(client->credentials.basic);
     return client->authorization ? 0 : fail(err, SM_ENOMEM, "out of memory");
 }
 
@@ -198,8 +246,9 @@ int client_run(struct client *client, struct http_job *jobs, size_t count,
         return not_permitted(client, err);
     snprintf(copy, sizeof copy, "%s", challenge);
     rc = authorize(client, copy, err);
-    if (!rc)
-        rc = run_once(client, jobs, count, err);
+    if (rc)
+        return rc;
+    rc = run_once(client, jobs, count, err);
     return rc == SM_EACCES ? not_permitted(client, err) : rc;
 }
 
@@ -221,6 +270,8 @@ int client_get(struct client *client, const struct client_query *query,
     if (!rc && query->type)
         memcpy(query->type, job.response.content_type,
                sizeof job.response.content_type);
+    if (!rc && query->link)
+        memcpy(query->link, job.response.link, sizeof job.response.link);
     return rc;
 }
 
@@ -279,7 +330,8 @@ int client_new(const struct oci_place *place, const char *registry,
     client->repository = repository;
     client->host =
         strcmp(registry, "docker.io") == 0 ? "registry-1.docker.io" : registry;
-    rc = http_new(place->ca_file, place->insecure, &client->http, err);
+    rc = http_new(place->ca_file, place->ca_folder, place->insecure,
+                  &client->http, err);
     if (!rc)
         rc = ping(client, err);
     if (!rc)
@@ -289,67 +341,63 @@ int client_new(const struct oci_place *place, const char *registry,
 
 /* ---- near tags ---- */
 
-/* How many letters differ, roughly: those in front and behind that are equal
- * do not count. */
-static size_t distance(const char *a, const char *b)
+/*
+ * The next page of a list of tags, as a client_query has it: "list?last=...".
+ * Of the Link header (RFC 8288), "</v2/.../tags/list?last=...>; rel=next",
+ * only the query counts, so that no answer leads elsewhere. False: none.
+ */
+static bool next_page(const char *link, char to[HTTP_LINK_MAX])
 {
-    size_t from = 0;
-    size_t end_a = strlen(a);
-    size_t end_b = strlen(b);
+    const char *query = strchr(link, '?');
+    const char *end = query ? strchr(query, '>') : NULL;
 
-    while (a[from] && a[from] == b[from])
-        from++;
-    while (end_a > from && end_b > from && a[end_a - 1] == b[end_b - 1]) {
-        end_a--;
-        end_b--;
-    }
-    return (end_a > end_b ? end_a : end_b) - from;
+    if (!end || !strstr(end, "next"))
+        return false;
+    snprintf(to, HTTP_LINK_MAX, "list%.*s", (int)(end - query), query);
+    return true;
 }
 
-/* "a, b, c": the NEAR_MAX nearest ones. */
-static void list_near(const json_t *tags, const char *tag, struct buf *to)
+/* One page into (near). False: it says nothing more. */
+static bool add_page(struct client *client, const char *page, struct near *near,
+                     char next[HTTP_LINK_MAX])
 {
-    size_t count = min_u64(json_array_size(tags), TAGS_MAX);
-    AUTO_FREE bool *used = calloc(count + 1, sizeof *used);
+    AUTO(json_unref) json_t *json = NULL;
+    AUTO(buf_done) struct buf answer = {0};
+    char link[HTTP_LINK_MAX];
+    const json_t *tags;
 
-    for (int shown = 0; used && shown < NEAR_MAX; shown++) {
-        size_t best = count;
-        size_t best_distance = SIZE_MAX;
+    buf_init(&answer, JSON_DOCUMENT_MAX);
+    if (client_get(
+            client,
+            &(struct client_query){.kind = "tags", .name = page, .link = link},
+            &answer, NULL) != 0 ||
+        json_parse(answer.data, answer.size, &json, NULL) != 0)
+        return false;
+    tags = json_object_get(json, "tags");
+    for (size_t i = 0; i < json_array_size(tags); i++) {
+        const char *tag = json_string_value(json_array_get(tags, i));
 
-        for (size_t i = 0; i < count; i++) {
-            const char *have = json_string_value(json_array_get(tags, i));
-
-            if (used[i] || !have || distance(have, tag) >= best_distance)
-                continue;
-            best = i;
-            best_distance = distance(have, tag);
-        }
-        if (best == count)
-            return;
-        used[best] = true;
-        buf_print(to, "%s%.128s", to->size ? ", " : "",
-                  json_string_value(json_array_get(tags, best)));
+        if (tag)
+            near_add(near, tag);
     }
+    return json_array_size(tags) && next_page(link, next);
 }
 
 int client_no_such_tag(struct client *client, const char *tag,
                        struct sm_error *err)
 {
-    AUTO(json_unref) json_t *json = NULL;
-    AUTO(buf_done) struct buf answer = {0};
-    AUTO(buf_done) struct buf near = {0};
+    char pages[2][HTTP_LINK_MAX] = {"list?n=1000"};
+    char text[NEAR_TEXT_MAX];
+    struct near near;
 
-    buf_init(&answer, JSON_DOCUMENT_MAX);
-    buf_init(&near, 1024);
-    if (client_get(client,
-                   &(struct client_query){.kind = "tags", .name = "list"},
-                   &answer, NULL) == 0 &&
-        json_parse(answer.data, answer.size, &json, NULL) == 0)
-        list_near(json_object_get(json, "tags"), tag, &near);
-    if (!near.size)
+    near_init(&near, tag);
+    for (int i = 0; i < TAG_PAGES_MAX; i++)
+        if (!add_page(client, pages[i % 2], &near, pages[(i + 1) % 2]))
+            break;
+    near_text(&near, text);
+    if (!text[0])
         return fail(err, SM_ENOENT, "%s has no image %s:%s", client->registry,
                     client->repository, tag);
-    return fail(err, SM_ENOENT, "%s: %s has no tag %s; near it: %.*s",
-                client->registry, client->repository, tag, (int)near.size,
-                (char *)near.data);
+    return fail(err, SM_ENOENT, "%s: %s has no tag %s; near it: %s",
+                client->registry, client->repository, tag, text);
 }

@@ -39,14 +39,16 @@ struct client_query {
     const char *kind;
     const char *name;
     const char *accept;
-    char *type; /* 128 bytes for the Content-Type, or NULL */
+    char *type; /* 128 bytes for the Content-Type, or NULL   */
+    char *link; /* HTTP_LINK_MAX for the Link header, or NULL */
 };
 
 /* A small document into (to), whose cap is the limit. */
 int client_get(struct client *client, const struct client_query *query,
                struct buf *to, struct sm_error *err);
 
-/* SM_ENOENT that names the nearest tags that are there. */
+/* SM_ENOENT that names the nearest tags that are there; of very many, of the
+ * first some thousand. */
 int client_no_such_tag(struct client *client, const char *tag,
                        struct sm_error *err);
 

@@ -2,6 +2,7 @@
 #include "oci/find.h"
 
 #include "base/own.h"
+#include "oci/near.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,12 +37,23 @@ static void list_tags(const struct oci_index *index, char *to, size_t size)
 static int no_such_tag(const struct oci_index *index, const char *where,
                        const char *tag, struct sm_error *err)
 {
+    char nearest[NEAR_TEXT_MAX];
     char tags[512];
+    struct near near;
 
     list_tags(index, tags, sizeof tags);
     if (!tags[0])
         return fail(err, SM_ENOENT, "%s: no tag \"%s\": nothing is tagged",
                     where, tag);
+    if (index->count > TAGS_SHOWN_MAX) {
+        near_init(&near, tag);
+        for (size_t i = 0; i < index->count; i++)
+            if (index->items[i].tag)
+                near_add(&near, index->items[i].tag);
+        near_text(&near, nearest);
+        return fail(err, SM_ENOENT, "%s: no tag \"%s\"; near it: %s", where,
+                    tag, nearest);
+    }
     return fail(err, SM_ENOENT, "%s: no tag \"%s\": there is %s", where, tag,
                 tags);
 }

@@ -23,6 +23,7 @@ enum {
 struct http {
     CURLM *multi;
     char *ca_file;
+    char *ca_folder;
     const char *const *insecure;
 };
 
@@ -43,8 +44,9 @@ struct transfer {
     char why[CURL_ERROR_SIZE];
 };
 
-int http_new(const char *ca_file, const char *const *insecure,
-             struct http **ret, struct sm_error *err)
+int http_new(const char *ca_file, const char *ca_folder,
+             const char *const *insecure, struct http **ret,
+             struct sm_error *err)
 {
     AUTO(http_freep) struct http *http = calloc(1, sizeof *http);
 
@@ -54,7 +56,10 @@ int http_new(const char *ca_file, const char *const *insecure,
     http->multi = curl_multi_init();
     if (ca_file)
         http->ca_file = strdup(ca_file);
-    if (!http->multi || (ca_file && !http->ca_file))
+    if (ca_folder)
+        http->ca_folder = strdup(ca_folder);
+    if (!http->multi || (ca_file && !http->ca_file) ||
+        (ca_folder && !http->ca_folder))
         return fail(err, SM_ENOMEM, "out of memory");
     *ret = own_take(http);
     return 0;
@@ -67,6 +72,7 @@ void http_free(struct http *http)
     if (http->multi)
         curl_multi_cleanup(http->multi);
     free(http->ca_file);
+    free(http->ca_folder);
     free(http);
 }
 
@@ -97,6 +103,14 @@ static bool is_loopback(const char *host)
            (length == 5 && memcmp(host, "[::1]", 5) == 0) ||
            (strncmp(host, "127.", 4) == 0 &&
             strspn(host, "0123456789.") == length);
+}
+
+/* This very machine: reached without a proxy. */
+static bool is_here(const char *url)
+{
+    char host[256];
+
+    return host_of(url, host, sizeof host) && is_loopback(host);
 }
 
 bool http_is_lenient(const struct http *http, const char *url)
@@ -149,6 +163,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *context)
                 sizeof response->challenge);
     take_header(line, count, "Content-Type", response->content_type,
                 sizeof response->content_type);
+    take_header(line, count, "Link", response->link, sizeof response->link);
     take_header(line, count, "RateLimit-Limit", response->rate_limit,
                 sizeof response->rate_limit);
     take_header(line, count, "RateLimit-Remaining", response->rate_remaining,
@@ -187,17 +202,37 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *context)
 static bool add_line(struct transfer *transfer, const char *name,
                      const char *value)
 {
-    char line[HTTP_HEADER_MAX * 4];
+    AUTO_FREE char *line = NULL;
     struct curl_slist *grown;
-    int length = snprintf(line, sizeof line, "%s: %s", name, value);
 
-    if (length < 0 || (size_t)length >= sizeof line)
+    if (asprintf(&line, "%s: %s", name, value) < 0) {
+        line = NULL;
         return false;
+    }
     grown = curl_slist_append(transfer->headers, line);
     if (!grown)
         return false;
     transfer->headers = grown;
     return true;
+}
+
+/* Whom to believe, and where to go through. */
+static unsigned set_trust(const struct http *http, CURL *curl, const char *url)
+{
+    unsigned bad = 0;
+
+    if (http->ca_file)
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_CAINFO, http->ca_file);
+    if (http->ca_folder)
+        bad |=
+            (unsigned)curl_easy_setopt(curl, CURLOPT_CAPATH, http->ca_folder);
+    if (is_here(url))
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    if (http_is_lenient(http, url)) {
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    return bad;
 }
 
 static bool set_options(struct http *http, struct transfer *transfer)
@@ -208,7 +243,7 @@ static bool set_options(struct http *http, struct transfer *transfer)
     const char *schemes = lenient ? "https,http" : "https";
     CURL *curl = transfer->curl;
     char range[32];
-    unsigned bad = 0;
+    unsigned bad = set_trust(http, curl, url);
 
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_URL, url);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_PRIVATE, transfer);
@@ -220,7 +255,9 @@ static bool set_options(struct http *http, struct transfer *transfer)
     /* A host that is believed on its word must not hand that on to others:
      * its redirects are followed in finish(). */
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION,
-                                      lenient ? 0L : 1L);
+                                      lenient || job->form ? 0L : 1L);
+    if (job->form)
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, job->form);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_MAXREDIRS,
                                       (long)REDIRECTS_MAX);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT,
@@ -234,12 +271,6 @@ static bool set_options(struct http *http, struct transfer *transfer)
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_WRITEDATA, transfer);
-    if (http->ca_file)
-        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_CAINFO, http->ca_file);
-    if (lenient) {
-        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
     /* Not CURLOPT_RESUME_FROM: a server that knows no ranges may begin at the
      * start again. */
     snprintf(range, sizeof range, "%llu-",
@@ -381,7 +412,8 @@ static bool follow(struct transfer *transfer)
     char *to = NULL;
     char *copy;
 
-    if (status < 301 || status > 308 || transfer->redirects == REDIRECTS_MAX)
+    if (status < 301 || status > 308 || transfer->job->form ||
+        transfer->redirects == REDIRECTS_MAX)
         return false;
     curl_easy_getinfo(transfer->curl, CURLINFO_REDIRECT_URL, &to);
     copy = to ? strdup(to) : NULL;

@@ -1,17 +1,19 @@
 /* http.h: HTTP requests to registries, several at once, over libcurl.
  *
  * How it works
- *   A job is one GET. http_run() has up to HTTP_PARALLEL of them under way and
- *   waits for the next event of any. What may pass by itself, a broken or
- *   stalled connection, status 408, 429 or 5xx, is tried again after a while,
- *   from the offset that begin() then gives.
+ *   A job is one GET, or a POST of a form. http_run() has up to HTTP_PARALLEL
+ * of them under way and waits for the next event of any. What may pass by
+ * itself, a broken or stalled connection, status 408, 429 or 5xx, is tried
+ * again after a while, from the offset that begin() then gives.
  *
  *   Plain HTTP, and a certificate that proves nothing, will do for this very
  *   machine (localhost, 127.0.0.0/8, [::1]) and for the hosts that the user
  *   named; each redirect is judged by its own host. Redirects are followed;
  *   the authorization goes no further than to the host, port and scheme that
  *   it was meant for (curl's CURLOPT_UNRESTRICTED_AUTH is off).
- *   Proxies come from the environment of the process, as curl reads it.
+ *   A form is sent to nobody else: its redirects are failures. Proxies come
+ *   from the environment of the process, as curl reads it; none is asked for
+ *   this very machine.
  */
 #ifndef SM_OCI_HTTP_H
 #define SM_OCI_HTTP_H
@@ -25,18 +27,21 @@
 enum {
     HTTP_PARALLEL = 6,
     HTTP_ATTEMPTS = 6, /* of one job, without progress between them */
-    HTTP_HEADER_MAX = 2048
+    HTTP_HEADER_MAX = 2048,
+    HTTP_LINK_MAX = 512
 };
 
 struct http;
 
 /*
- * ca_file      certificates to trust, NULL: the system's
+ * ca_file      certificates to trust, in one file, NULL: the system's
+ * ca_folder    the same by their hashes (c_rehash(1)), NULL: the system's
  * insecure     "HOST[:PORT]" that need not prove who they are, NULL at the
  *              end, or NULL; outlives the result
  */
-int http_new(const char *ca_file, const char *const *insecure,
-             struct http **ret, struct sm_error *err);
+int http_new(const char *ca_file, const char *ca_folder,
+             const char *const *insecure, struct http **ret,
+             struct sm_error *err);
 /* Whether the host of (url) need not prove who it is. */
 bool http_is_lenient(const struct http *http, const char *url);
 /* NULL is fine. */
@@ -51,6 +56,7 @@ struct http_response {
     unsigned retry_after_s;          /* 0: not said                 */
     char challenge[HTTP_HEADER_MAX]; /* WWW-Authenticate            */
     char content_type[128];
+    char link[HTTP_LINK_MAX];
     char rate_limit[128];     /* RateLimit-Limit             */
     char rate_remaining[128]; /* RateLimit-Remaining         */
 };
@@ -59,6 +65,7 @@ struct http_job {
     const char *url;
     const char *accept;        /* NULL: anything                        */
     const char *authorization; /* value of the header, or NULL          */
+    const char *form; /* what to POST, in a form's encoding, or NULL   */
     /* Before each attempt: the offset to begin at. SM_EBUSY: leave this job,
      * which then ends with that code and does not count as failed. SM_EEXIST:
      * there is nothing to fetch, which is success. */

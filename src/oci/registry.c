@@ -184,23 +184,22 @@ struct fetching {
     struct http_job *jobs;
     char **urls;
     size_t count;
-    struct oci_progress progress;
+    bool is_told; /* how far they are */
 };
 
 static void tell_progress(const struct fetch *fetch)
 {
     const struct oci_place *place = &fetch->registry->place;
-    struct fetching *all = fetch->all;
+    const struct fetching *all = fetch->all;
+    const struct oci_progress progress = {
+        .layer = fetch->descriptor,
+        .number = (size_t)(fetch - all->items) + 1,
+        .count = all->count,
+        .done_bytes = fetch->done,
+    };
 
-    all->progress.done_bytes = 0;
-    all->progress.layers_done = 0;
-    for (size_t i = 0; i < all->count; i++) {
-        all->progress.done_bytes += all->items[i].done;
-        if (all->items[i].done == all->items[i].descriptor->bytes)
-            all->progress.layers_done++;
-    }
-    if (place->progress)
-        place->progress(place->context, &all->progress);
+    if (all->is_told && place->progress)
+        place->progress(place->context, &progress);
 }
 
 static int begin_fetch(void *context, uint64_t *offset, struct sm_error *err)
@@ -262,7 +261,6 @@ static int fetching_init(struct fetching *all, struct registry *registry,
         .items = calloc(count + 1, sizeof *all->items),
         .jobs = calloc(count + 1, sizeof *all->jobs),
         .urls = calloc(count + 1, sizeof *all->urls),
-        .progress = {.layers = count},
     };
     if (!all->items || !all->jobs || !all->urls)
         return fail(err, SM_ENOMEM, "out of memory");
@@ -273,7 +271,6 @@ static int fetching_init(struct fetching *all, struct registry *registry,
         digest_text(&list[i]->digest, digest);
         all->items[i] = (struct fetch){
             .registry = registry, .descriptor = list[i], .all = all};
-        all->progress.total_bytes += list[i]->bytes;
         all->urls[i] = client_url(registry->client, list[i], digest);
         if (!all->urls[i])
             return fail(err, SM_ENOMEM, "out of memory");
@@ -311,20 +308,17 @@ static int fetch_all(struct registry *registry, struct fetching *all,
 
 static int fetch_list(struct registry *registry,
                       const struct oci_descriptor *const *list, size_t count,
-                      bool quiet, struct sm_error *err)
+                      bool is_told, struct sm_error *err)
 {
     AUTO(fetching_done) struct fetching all = {0};
-    oci_progress_fn *progress = registry->place.progress;
     int rc = connect_client(registry, err);
 
     if (rc)
         return rc;
-    if (quiet)
-        registry->place.progress = NULL;
     rc = fetching_init(&all, registry, list, count, err);
+    all.is_told = is_told;
     if (!rc)
         rc = fetch_all(registry, &all, err);
-    registry->place.progress = progress;
     if (rc == SM_ENOSPC)
         return wrap(err, rc,
                     "no room for the image in %s: free some, or choose another "
@@ -341,7 +335,7 @@ static int open_blob(struct oci_source *source,
     int rc = 0;
 
     if (!store_has(registry->store, descriptor))
-        rc = fetch_list(registry, &descriptor, 1, true, err);
+        rc = fetch_list(registry, &descriptor, 1, false, err);
     return rc ? rc : store_blob_open(registry->store, descriptor, ret, err);
 }
 
@@ -351,16 +345,18 @@ static int fetch(struct oci_source *source, const struct oci_image *image,
     struct registry *registry = registry_of(source);
     AUTO_FREE const struct oci_descriptor **list =
         calloc(image->layer_count + 1, sizeof *list);
-    size_t count = 0;
+    bool is_whole = true;
     int rc = 0;
 
     if (!list)
         return fail(err, SM_ENOMEM, "out of memory");
-    for (size_t i = 0; i < image->layer_count; i++)
-        if (!store_has(registry->store, &image->layers[i].blob))
-            list[count++] = &image->layers[i].blob;
-    if (count)
-        rc = fetch_list(registry, list, count, false, err);
+    for (size_t i = 0; i < image->layer_count; i++) {
+        list[i] = &image->layers[i].blob;
+        is_whole = is_whole && store_has(registry->store, list[i]);
+    }
+    /* What is there already ends at once, and is told of, too. */
+    if (!is_whole)
+        rc = fetch_list(registry, list, image->layer_count, true, err);
     if (rc || !registry->is_new)
         return rc;
     rc = store_tag_save(registry->store, registry->name, &registry->found, err);

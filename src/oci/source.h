@@ -37,11 +37,12 @@ struct oci_source_ops {
     void (*close)(struct oci_source *source);
 };
 
+/* How far one layer of an image is. */
 struct oci_progress {
-    size_t layers_done; /* of (layers) */
-    size_t layers;
-    uint64_t done_bytes;
-    uint64_t total_bytes;
+    const struct oci_descriptor *layer;
+    size_t number; /* from 1 */
+    size_t count;
+    uint64_t done_bytes; /* of layer->bytes */
 };
 
 typedef void oci_progress_fn(void *context,
@@ -54,7 +55,10 @@ struct oci_place {
     /* For registries. */
     bool refresh;                /* ask, even if the name is known           */
     const char *ca_file;         /* certificates to trust; NULL: the system's */
+    const char *ca_folder;       /* the same, by hash; NULL: the system's    */
     const char *docker_config;   /* Docker's config.json; NULL: none         */
+    char *const *helper_env;     /* environment of the programs that keep
+                                    credentials; NULL: none is run           */
     const char *const *insecure; /* registries that need not prove who they
                                     are, NULL at the end; may be NULL        */
     oci_progress_fn *progress;   /* of fetch(); may be NULL                  */

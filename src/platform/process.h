@@ -11,7 +11,7 @@
  *   Its descriptors 0, 1 and 2 are /dev/null, /dev/null and ours; the given
  *   ones follow from 3 on; all others are closed. Its environment is what it is
  *   given, by default nothing. It begins with every signal blocked and calls
- * process_begin() first.
+ *   process_begin() first, unless it is a program of somebody else's.
  */
 #ifndef SM_PLATFORM_PROCESS_H
 #define SM_PLATFORM_PROCESS_H
@@ -46,6 +46,13 @@ struct process_plan {
     char *const *env;
     const int *fds;
     unsigned fd_count;
+    /* What becomes descriptors 0 and 1; NULL: /dev/null. */
+    const int *standard;
+    /* Somebody else's, which knows nothing of process_begin(): it begins with
+     * every signal as usual and without the limit that this process may have
+     * set on its own memory (RLIMIT_DATA), and is killed when the thread that
+     * starts it ends. */
+    bool is_foreign;
 };
 
 int process_start_plan(const struct process_plan *plan, struct process *ret,

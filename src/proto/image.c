@@ -58,6 +58,7 @@ void image_result_done(struct image_result *result)
 void image_progress_done(struct image_progress *progress)
 {
     free(progress->step);
+    free(progress->layer);
     *progress = (struct image_progress){0};
 }
 
@@ -186,6 +187,9 @@ void image_put_progress(struct buf *to, const struct image_progress *progress)
     wire_put_string(to, progress->step);
     wire_put_u64(to, progress->done);
     wire_put_u64(to, progress->total);
+    wire_put_string(to, progress->layer);
+    wire_put_u32(to, progress->number);
+    wire_put_u32(to, progress->count);
     frame_end(to, begin);
 }
 
@@ -257,7 +261,11 @@ int image_get_progress(const struct frame *frame, struct image_progress *ret,
     ret->step = wire_string(&from);
     ret->done = wire_u64(&from);
     ret->total = wire_u64(&from);
-    if (frame->type == IMAGE_PROGRESS && wire_ok(&from))
+    ret->layer = wire_string(&from);
+    ret->number = wire_u32(&from);
+    ret->count = wire_u32(&from);
+    if (frame->type == IMAGE_PROGRESS && wire_ok(&from) && ret->number &&
+        ret->number <= ret->count && ret->done <= ret->total)
         return 0;
     image_progress_done(ret);
     return bad_frame(err, "progress");

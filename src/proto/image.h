@@ -77,9 +77,12 @@ struct image_result {
 void image_result_done(struct image_result *result);
 
 struct image_progress {
-    char *step;     /* "layer 2 of 4"                 */
-    uint64_t done;  /* bytes                          */
-    uint64_t total; /* bytes; 0 if it is not known yet */
+    char *step;    /* "pull", "unpack"               */
+    uint64_t done; /* bytes of the layer             */
+    uint64_t total;
+    char *layer;     /* its digest                     */
+    uint32_t number; /* of the layer, 1 to (count)     */
+    uint32_t count;  /* of all layers of the image     */
 };
 
 void image_progress_done(struct image_progress *progress);

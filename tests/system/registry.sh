@@ -132,6 +132,27 @@ start_bad "$good" "$scratch/mode" "$scratch/log"
 
 pulls pull --platform linux/amd64 "$good/team/app:1.0"
 check pull_verifies verify_store
+# A line per layer on a terminal, gone at the end; nothing on a plain stream
+# (as pulls() sees); lines of JSON.
+seen=$(SUPERMACHINE_HOME=$scratch/home2 TERM=xterm script -qec \
+    "'$supermachine' pull --platform linux/amd64 '$good/team/app:1.0'" \
+    /dev/null </dev/null)
+check progress_has_a_line_per_layer test \
+    "$(grep -cE 'pull +[0-9a-f]{12}  .* MB' <<<"$seen")" -ge 5
+check progress_is_gone_at_the_end grep -q $'\033\\[[0-9]*A\033\\[J'"$digest" \
+    <<<"$seen"
+events=$(SUPERMACHINE_HOME=$scratch/home3 "$supermachine" pull --json \
+    --platform linux/amd64 "$good/team/app:1.0")
+check progress_as_json python3 - "$events" <<'END'
+import json, sys
+lines = [json.loads(line) for line in sys.argv[1].splitlines()]
+for step in ("pull", "unpack"):
+    done = {e["number"]: e["layer"] for e in lines
+            if e.get("step") == step and e["done"] == e["total"]}
+    assert sorted(done) == [1, 2, 3, 4, 5], done
+    assert len(set(done.values())) == 5, done
+assert lines[-1]["event"] == "result", lines[-1]
+END
 digest=$(platform_digest arm64)
 pulls pull_other_platform --platform linux/arm64 "$good/team/app:1.0"
 fails pull_no_such_platform 'no image for platform linux/s390x' \
@@ -141,6 +162,14 @@ pulls pull_by_digest --platform linux/amd64 "$good/team/app@$digest"
 pulls pull_by_tag_and_digest --platform linux/amd64 \
     "$good/team/app:9.9@$digest"
 fails pull_missing_tag 'no tag 1.1; near it: 1.0' "$good/team/app:1.1"
+echo 'pages 12' >"$scratch/mode"
+fails near_tag_on_a_later_page 'no tag 7.7; near it: 7.0, 7.1' \
+    "$bad/team/app:7.7"
+fresh
+echo 'pages 100000' >"$scratch/mode"
+fails near_tags_of_very_many 'no tag x; near it: ' "$bad/team/app:x"
+check near_tags_are_bounded test \
+    "$(grep -c 'tags/list' "$scratch/log")" -eq 16
 fails pull_missing_image 'has no image team/none:latest' "$good/team/none"
 fails pull_no_registry 'connect' "127.0.0.1:1/x"
 
@@ -229,6 +258,39 @@ pulls redirect --platform linux/amd64 "$front/team/app:1.0"
 check redirect_was_followed grep -q '^GET .*/blobs/' "$scratch/other-log"
 check redirect_leaks_nothing test -z "$(grep given "$scratch/other-log")"
 check redirect_began_with_credentials grep -q 'blobs.* given' "$scratch/log"
+
+# Credentials that a program keeps: a password, and a token for tokens.
+put_helper() {
+    # shellcheck disable=SC2016 # for the helper to expand
+    printf '#!/bin/sh\necho "$1 $(cat)" >>%s/asked\n%s\n' "$scratch" "$1" \
+        >"$scratch/bin/docker-credential-made-up"
+    chmod +x "$scratch/bin/docker-credential-made-up"
+    : >"$scratch/asked"
+}
+mkdir "$scratch/bin"
+PATH=$scratch/bin:$PATH
+echo '{"credsStore":"made-up"}' >"$DOCKER_CONFIG/config.json"
+fresh
+put_helper "echo '{\"Username\":\"user\",\"Secret\":\"secret\"}'"
+pulls helper_password --platform linux/amd64 "$good/team/app:1.0"
+check helper_is_asked_once test "$(cat "$scratch/asked")" = "get $good"
+fresh
+put_helper "echo locked; exit 1"
+fails helper_refuses 'docker-credential-made-up: locked' "$good/team/app:1.0"
+fresh
+put_helper "echo '{\"Username\":\"<token>\",\"Secret\":\"a+b/c\"}'"
+start_bad "$open" "$scratch/mode" "$scratch/log"
+echo 'token a+b/c' >"$scratch/mode"
+pulls identity_token --platform linux/amd64 "$bad/team/app:1.0"
+check identity_token_is_posted grep -q \
+    '^POST /token grant_type=refresh_token .*scope=repository:team/app:pull' \
+    "$scratch/log"
+fresh
+echo 'token another' >"$scratch/mode"
+fails wrong_identity_token 'wrong user or password' "$bad/team/app:1.0"
+fresh
+echo "token a+b/c away http://$open" >"$scratch/mode"
+fails identity_token_stays_there 'status 307' "$bad/team/app:1.0"
 
 # Room for two layers and a bit.
 if [ "$EUID" -eq 0 ] && unshare -m true 2>/dev/null; then

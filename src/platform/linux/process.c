@@ -7,20 +7,24 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 struct launch {
     const struct process_plan *plan;
+    int parent;
     int failed; /* written by the child: errno */
 };
 
-/* Descriptors 0 and 1 are nothing; 2 is ours, or nothing if we have none: the
- * next file that the program opens must not become its standard error. */
-static int place_standard(int null)
+/* Descriptors 0 and 1 are (in) and (out); 2 is ours, or nothing if we have
+ * none: the next file that the program opens must not become its standard
+ * error. */
+static int place_standard(int in, int out, int null)
 {
-    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+    if (null < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0)
         return -1;
     return fcntl(2, F_GETFD) < 0 ? dup2(null, 2) : 0;
 }
@@ -30,6 +34,7 @@ static int place_standard(int null)
 static int place_descriptors(const struct process_plan *plan)
 {
     int moved[PROCESS_FDS_MAX];
+    int standard[2] = {-1, -1};
     int after = PROCESS_FD_FIRST + PROCESS_FDS_MAX;
     unsigned rest = PROCESS_FD_FIRST + plan->fd_count;
     int null;
@@ -39,8 +44,14 @@ static int place_descriptors(const struct process_plan *plan)
         if (moved[i] < 0)
             return -1;
     }
+    for (unsigned i = 0; plan->standard && i < 2; i++) {
+        standard[i] = fcntl(plan->standard[i], F_DUPFD_CLOEXEC, after);
+        if (standard[i] < 0)
+            return -1;
+    }
     null = open("/dev/null", O_RDWR);
-    if (place_standard(null) < 0)
+    if (place_standard(plan->standard ? standard[0] : null,
+                       plan->standard ? standard[1] : null, null) < 0)
         return -1;
     for (unsigned i = 0; i < plan->fd_count; i++)
         if (dup2(moved[i], PROCESS_FD_FIRST + (int)i) < 0)
@@ -52,6 +63,27 @@ static int place_descriptors(const struct process_plan *plan)
     return 0;
 }
 
+/* What a program of somebody else's expects to find, or -1. */
+static int begin_foreign(int parent)
+{
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+    struct rlimit memory;
+    sigset_t none;
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+        return -1;
+    if (getrlimit(RLIMIT_DATA, &memory) == 0) {
+        memory.rlim_cur = memory.rlim_max;
+        (void)setrlimit(RLIMIT_DATA, &memory);
+    }
+    /* The handlers are this child's own copy; none of them may run on our
+     * memory between here and execve(). Two numbers are the C library's. */
+    for (int i = 1; i < NSIG; i++)
+        (void)sigaction(i, &usual, NULL);
+    sigemptyset(&none);
+    return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* Runs in the parent's memory while the parent waits (vfork): touches nothing
  * but its stack and `failed`. */
 static int child(void *argument)
@@ -60,7 +92,8 @@ static int child(void *argument)
     struct launch *launch = argument;
     const struct process_plan *plan = launch->plan;
 
-    if (place_descriptors(plan) == 0)
+    if (place_descriptors(plan) == 0 &&
+        (!plan->is_foreign || begin_foreign(launch->parent) == 0))
         execve(plan->path, plan->argv, plan->env ? plan->env : no_environment);
     launch->failed = errno;
     return 127; /* clone(2) makes it the exit code */
@@ -79,7 +112,7 @@ int process_start_plan(const struct process_plan *plan, struct process *ret,
                        struct sm_error *err)
 {
     static const size_t stack_bytes = 16384;
-    struct launch launch = {.plan = plan};
+    struct launch launch = {.plan = plan, .parent = getpid()};
     sigset_t all;
     sigset_t before;
     char *stack = malloc(stack_bytes);

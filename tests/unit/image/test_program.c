@@ -144,6 +144,27 @@ static void test_program_prints_the_result_as_json(void **state)
     }
 }
 
+/* The layer's begin and end are told whatever the time. */
+static void test_program_prints_progress_of_each_layer(void **state)
+{
+    struct stand *stand = *state;
+    json_t *first;
+    char *end;
+
+    assert_int_equal(prepare(stand, STDOUT_FILENO, stand->reference), 0);
+    end = strchr((char *)stand->output, '\n');
+    assert_non_null(end);
+    *end = '\0';
+    first = json_loads((char *)stand->output, 0, NULL);
+    assert_non_null(first);
+    assert_string_equal(string_of(first, "event"), "progress");
+    assert_string_equal(string_of(first, "step"), "unpack");
+    assert_int_equal(strncmp(string_of(first, "layer"), "sha256:", 7), 0);
+    assert_int_equal(json_integer_value(json_object_get(first, "number")), 1);
+    assert_int_equal(json_integer_value(json_object_get(first, "count")), 1);
+    json_decref(first);
+}
+
 static void test_program_prints_errors_as_json(void **state)
 {
     struct stand *stand = *state;
@@ -238,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_program_prints_the_result_as_json),
+        TEST(test_program_prints_progress_of_each_layer),
         TEST(test_program_prints_errors_as_json),
         TEST(test_program_sends_frames_and_leaves_a_record),
         TEST(test_program_sends_errors_as_frames),

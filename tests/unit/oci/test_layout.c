@@ -93,6 +93,18 @@ static void test_layout_lists_tags_for_a_missing_one(void **state)
     expect(*state, "v2", SM_ENOENT, "no tag \"v2\": there is latest");
 }
 
+static void retag(struct stand *stand, const char *const tags[]);
+
+static void test_layout_names_near_tags_of_many(void **state)
+{
+    make_image(*state);
+    retag(*state,
+          (const char *const[]){"1.0", "1.1", "1.2", "1.3", "1.4", "2.0", "2.1",
+                                "2.2", "edge", "latest", "v12.7", NULL});
+    expect(*state, "v12.8", SM_ENOENT,
+           "no tag \"v12.8\"; near it: v12.7, 1.0, 1.1, 1.2, 1.3");
+}
+
 /* Entries of index.json, all the same image; (tags) end with NULL. */
 static void retag(struct stand *stand, const char *const tags[])
 {
@@ -266,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_layout_finds_tagged_image),
         TEST(test_layout_lists_tags_for_a_missing_one),
+        TEST(test_layout_names_near_tags_of_many),
         TEST(test_layout_without_tag_takes_the_only_or_latest),
         TEST(test_layout_must_be_one),
         TEST(test_image_refuses_a_changed_blob),

@@ -4,6 +4,7 @@
 
 #include "oci/auth.h"
 #include "oci/http.h"
+#include "oci/near.h"
 #include "oci/reference.h"
 #include "oci/store.h"
 
@@ -126,38 +127,6 @@ static void test_auth_takes_challenges_apart(void **state)
     assert_false(auth_parse_challenge("", &got));
 }
 
-static void test_auth_finds_credentials_as_docker_keeps_them(void **state)
-{
-    static const char config[] =
-        "{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"ZG9jazpl\"},"
-        "\"host:5000\":{\"username\":\"user\",\"password\":\"secret\"},"
-        "\"evil\":{\"auth\":\"a\\r\\nX: y\"},\"kept.io\":{}},"
-        "\"credsStore\":\"desktop\"}";
-    char folder[STAND_PATH_MAX];
-    char path[STAND_PATH_MAX];
-    char *header;
-
-    (void)state;
-    stand_folder(folder);
-    stand_join(path, folder, "config.json");
-    assert_int_equal(auth_load(path, "host:5000", &header, NULL), 0);
-    assert_null(header);
-    stand_print(folder, "config.json", "%s", config);
-    assert_int_equal(auth_load(path, "docker.io", &header, NULL), 0);
-    assert_string_equal(header, "Basic ZG9jazpl");
-    free(header);
-    assert_int_equal(auth_load(path, "host:5000", &header, NULL), 0);
-    assert_string_equal(header, "Basic dXNlcjpzZWNyZXQ=");
-    free(header);
-    assert_int_equal(auth_load(path, "host", &header, NULL), 0);
-    assert_null(header);
-    assert_int_equal(auth_load(path, "evil", &header, NULL), SM_EINVAL);
-    assert_int_equal(auth_load(path, "kept.io", &header, NULL), SM_ENOTSUP);
-    stand_print(folder, "config.json", "{");
-    assert_int_equal(auth_load(path, "x", &header, NULL), SM_EINVAL);
-    stand_remove(folder);
-}
-
 static void expect_token(const char *answer, const char *header)
 {
     char *got = NULL;
@@ -178,6 +147,40 @@ static void test_auth_takes_tokens_of_either_name(void **state)
     expect_token("{\"token\":\"a\\nb\"}", NULL);
     expect_token("{}", NULL);
     expect_token("no", NULL);
+}
+
+/* ---- near names ---- */
+
+static void expect_near(const char *wanted, const char *const names[],
+                        const char *nearest)
+{
+    char got[NEAR_TEXT_MAX];
+    struct near near;
+
+    near_init(&near, wanted);
+    for (; *names; names++)
+        near_add(&near, *names);
+    near_text(&near, got);
+    assert_string_equal(got, nearest);
+}
+
+static void test_near_names_come_in_order(void **state)
+{
+    static const char *const none[] = {NULL};
+    static const char *const versions[] = {"latest", "2.0",  "1.26", "1.25.3",
+                                           "1.24",   "1.25", "edge", "1.25",
+                                           "1.2",    NULL};
+    char longest[NEAR_NAME_MAX] = "";
+    char longer[400] = "";
+    const char *const extremes[] = {longer, NULL};
+
+    (void)state;
+    expect_near("x", none, "");
+    expect_near("1.52", versions, "1.2, 1.26, 1.24, 1.25, 2.0");
+    expect_near("lates", versions, "latest, 2.0, 1.26, 1.24, 1.25");
+    memset(longest, 'a', sizeof longest - 1);
+    memset(longer, 'a', sizeof longer - 1);
+    expect_near("a", extremes, longest);
 }
 
 /* ---- the store ---- */
@@ -386,7 +389,7 @@ static void test_http_believes_only_this_host_and_those_named(void **state)
     struct http *http = NULL;
 
     (void)state;
-    assert_int_equal(http_new(NULL, named, &http, NULL), 0);
+    assert_int_equal(http_new(NULL, NULL, named, &http, NULL), 0);
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
         if (http_is_lenient(http, table[i].url) != table[i].lenient)
             fail_msg("%s: expected %d", table[i].url, table[i].lenient);
@@ -400,8 +403,8 @@ int main(void)
         cmocka_unit_test(test_reference_fills_in_what_docker_would),
         cmocka_unit_test(test_reference_refuses_names_that_docker_would),
         cmocka_unit_test(test_auth_takes_challenges_apart),
-        cmocka_unit_test(test_auth_finds_credentials_as_docker_keeps_them),
         cmocka_unit_test(test_auth_takes_tokens_of_either_name),
+        cmocka_unit_test(test_near_names_come_in_order),
         TEST(test_store_goes_on_where_a_part_ended),
         TEST(test_store_finishes_what_died_before_its_name),
         TEST(test_store_begins_anew_when_the_other_end_does),

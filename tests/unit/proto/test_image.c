@@ -167,6 +167,50 @@ static void test_image_change_arrives_whole_or_not_at_all(void **state)
     buf_done(&bytes);
 }
 
+static void test_image_progress_is_of_one_layer(void **state)
+{
+    static const struct {
+        uint64_t done;
+        uint32_t number;
+        uint32_t count;
+        int result;
+    } table[] = {
+        {0, 1, 1, 0},         {7, 3, 4, 0},         {7, 4, 4, 0},
+        {7, 5, 4, SM_EPROTO}, {7, 0, 4, SM_EPROTO}, {0, 0, 0, SM_EPROTO},
+        {8, 1, 1, SM_EPROTO},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const struct image_progress sent = {.step = (char[]){"pull"},
+                                            .done = table[i].done,
+                                            .total = 7,
+                                            .layer = (char[]){"sha256:12"},
+                                            .number = table[i].number,
+                                            .count = table[i].count};
+        struct image_progress got = {0};
+        struct frame frame;
+        struct buf bytes;
+
+        buf_init(&bytes, IMAGE_FRAME_MAX);
+        image_put_progress(&bytes, &sent);
+        frame = first_frame(&bytes);
+        assert_int_equal(image_get_progress(&frame, &got, NULL),
+                         table[i].result);
+        if (table[i].result == 0) {
+            assert_string_equal(got.step, "pull");
+            assert_string_equal(got.layer, "sha256:12");
+            assert_int_equal(got.number, table[i].number);
+            image_progress_done(&got);
+        }
+        for (uint32_t count = frame.count; count-- > 0;) {
+            frame.count = count;
+            assert_int_equal(image_get_progress(&frame, &got, NULL), SM_EPROTO);
+        }
+        buf_done(&bytes);
+    }
+}
+
 static void test_image_error_keeps_code_and_message(void **state)
 {
     struct sm_error sent = {SM_EDIGEST, 5, "layer 2 of 4: digest mismatch"};
@@ -443,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_image_result_cut_short_is_refused),
         cmocka_unit_test(test_image_stored_arrives_whole_or_not_at_all),
         cmocka_unit_test(test_image_change_arrives_whole_or_not_at_all),
+        cmocka_unit_test(test_image_progress_is_of_one_layer),
         cmocka_unit_test(test_image_error_keeps_code_and_message),
         cmocka_unit_test(test_image_error_without_code_is_nonsense),
         cmocka_unit_test(test_image_check_bounds_frames),
