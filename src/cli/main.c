@@ -8,8 +8,9 @@
 #include <supermachine.h>
 
 static const struct verb *const verbs[] = {
-    &verb_run, &verb_pull,  &verb_images, &verb_rmi,    &verb_inspect,
-    &verb_tag, &verb_prune, &verb_store,  &verb_doctor, &verb_version};
+    &verb_run,     &verb_pull, &verb_images, &verb_rmi,
+    &verb_inspect, &verb_tag,  &verb_prune,  &verb_store,
+    &verb_load,    &verb_save, &verb_doctor, &verb_version};
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 
