@@ -439,6 +439,41 @@ SM_API int sm_store_verify(struct sm_host *host, unsigned flags,
                                           const struct sm_store_change *change),
                            void *context, struct sm_error *err);
 
+/*
+ * Take the images of an archive into the store: what `docker save`,
+ * sm_store_save() or skopeo writes, compressed with gzip, zstd, xz or bzip2 or
+ * not.
+ *
+ * fd           where it is read from: a file from its beginning, or a pipe to
+ *              its end.
+ * name         what its only image is to be called. NULL: as the archive says.
+ * report       called for each name; may be NULL.
+ * Returns      0, or SM_EINVAL (no descriptor; an image without a name; a name
+ *              for several), SM_ENOENT (no image), SM_EIMAGE, SM_EDIGEST,
+ *              SM_ENOTSUP, SM_ELIMIT, SM_ENOSPC, SM_EACCES, SM_ENOMEM, SM_EIO.
+ *              Images that came before one that failed are there.
+ * Since        0.1
+ */
+SM_API int sm_store_load(struct sm_host *host, int fd, const char *name,
+                         void (*report)(void *context,
+                                        const struct sm_store_change *change),
+                         void *context, struct sm_error *err);
+
+/*
+ * Write images as an archive.
+ *
+ * names        names or IDs, NULL at the end; an ID goes without its names.
+ * format       "oci-archive": an OCI image layout in a tar, with the blobs as
+ *              they came. "docker-archive": as `docker save`. NULL: the first.
+ * fd           where it is written to: a file from its beginning, or a pipe.
+ * Returns      0, or as sm_store_inspect(), SM_EINVAL also for another format,
+ *              SM_EDIGEST, SM_EIMAGE, SM_ENOSPC; then what was written is of
+ *              no use.
+ * Since        0.1
+ */
+SM_API int sm_store_save(struct sm_host *host, const char *const *names,
+                         const char *format, int fd, struct sm_error *err);
+
 /* ------------------------------------------------------------ machine -- */
 
 struct sm_machine;

@@ -4,7 +4,7 @@
 #include "machine/storing.h"
 
 #include <stdbool.h>
-#include <stdio.h>
+#include <string.h>
 
 /* An ask whose text nobody wants. */
 static int ask(struct sm_host *host, const struct storing_request *request,
@@ -115,5 +115,51 @@ int sm_store_verify(struct sm_host *host, unsigned flags,
                                          .file = -1,
                                          .change = report,
                                          .context = context},
+               err);
+}
+
+int sm_store_load(struct sm_host *host, int fd, const char *name,
+                  void (*report)(void *context,
+                                 const struct sm_store_change *change),
+                  void *context, struct sm_error *err)
+{
+    const char *const words[] = {"load", "--file=4", name ? "--name" : NULL,
+                                 name, NULL};
+
+    if (fd < 0)
+        return fail(err, SM_EINVAL, "sm_store_load: descriptor %d", fd);
+    return ask(host,
+               &(struct storing_request){.arguments = words,
+                                         .file = fd,
+                                         .change = report,
+                                         .context = context},
+               err);
+}
+
+int sm_store_save(struct sm_host *host, const char *const *names,
+                  const char *format, int fd, struct sm_error *err)
+{
+    enum { FIXED = 6 };
+    AUTO_FREE const char **words = NULL;
+    size_t count = 0;
+    size_t used = 0;
+
+    while (names[count])
+        count++;
+    if (!count || fd < 0)
+        return fail(err, SM_EINVAL, "sm_store_save: %s",
+                    count ? "no descriptor" : "no image");
+    words = calloc(FIXED + count, sizeof *words);
+    if (!words)
+        return fail(err, SM_ENOMEM, "save: out of memory");
+    words[used++] = "save";
+    words[used++] = "--file=4";
+    if (format) {
+        words[used++] = "--format";
+        words[used++] = format;
+    }
+    words[used++] = "--";
+    memcpy(words + used, names, count * sizeof *names);
+    return ask(host, &(struct storing_request){.arguments = words, .file = fd},
                err);
 }

@@ -24,6 +24,8 @@ const struct verb *const verb_table[] = {
     &verb_rmi,
     &verb_inspect,
     &verb_tag,
+    &verb_load,
+    &verb_save,
     &verb_prune,
     &verb_store,
     &verb_completion,

@@ -22,6 +22,8 @@ extern const struct verb verb_inspect;
 extern const struct verb verb_tag;
 extern const struct verb verb_prune;
 extern const struct verb verb_store;
+extern const struct verb verb_load;
+extern const struct verb verb_save;
 extern const struct verb verb_doctor;
 extern const struct verb verb_completion;
 extern const struct verb verb_version;

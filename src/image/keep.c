@@ -20,6 +20,7 @@ static const struct {
     {"images", 0, 0, keep_images}, {"inspect", 1, 1, keep_inspect},
     {"tag", 2, 2, keep_tag},       {"remove", 1, 1, keep_remove},
     {"prune", 0, 0, keep_prune},   {"verify", 0, 0, keep_verify},
+    {"load", 0, 0, keep_load},     {"save", 1, 256, keep_save},
 };
 
 bool keep_knows(const char *verb, const struct keep_request *request)
@@ -163,11 +164,9 @@ int keep_images(const struct keep_request *request, struct reporter *reporter,
 
 /* ---- inspect ---- */
 
-/* The entry that is meant: of a name that stands for several platforms, the
- * one that is wished for, else the first. */
-static int choose(const struct catalog *catalog, const char *text,
-                  const char *platform, const struct catalog_entry **ret,
-                  struct sm_error *err)
+int keep_choose(const struct catalog *catalog, const char *text,
+                const char *platform, const struct catalog_entry **ret,
+                bool *ret_named, struct sm_error *err)
 {
     AUTO_FREE char *name = NULL;
     struct oci_descriptor found;
@@ -177,6 +176,7 @@ static int choose(const struct catalog *catalog, const char *text,
 
     if (!rc)
         rc = catalog_find(catalog, text, &name, &found, err);
+    *ret_named = name != NULL;
     for (size_t i = 0; !rc && i < catalog->count; i++) {
         const struct catalog_entry *entry = &catalog->items[i];
         int fit = platform_fit(&wish, &entry->platform);
@@ -272,13 +272,14 @@ int keep_inspect(const struct keep_request *request, struct reporter *reporter,
     AUTO(store_closep) struct store *store = NULL;
     AUTO_FREE char *text = NULL;
     struct measuring measuring = {0};
+    bool named;
     int rc = keep_view(request, &store, err);
 
     if (!rc)
         rc = catalog_load(store, &catalog, err);
     if (!rc)
-        rc = choose(&catalog, request->words[0], request->platform,
-                    &measuring.entry, err);
+        rc = keep_choose(&catalog, request->words[0], request->platform,
+                         &measuring.entry, &named, err);
     if (!rc)
         rc = rootfs_walk(request->home, measure_rootfs, &measuring, err);
     if (!rc)

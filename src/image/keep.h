@@ -7,6 +7,9 @@
  *     remove [--force] NAME       a name goes, and what it alone led to
  *     prune [--all]               what nothing leads to goes
  *     verify [--repair]           what is damaged is named, and removed
+ *     load [--file N] [--name NAME]
+ *                                 the images of an archive
+ *     save [--file N] [--format oci-archive|docker-archive] NAME...
  *
  * How it works
  *   Whoever only looks opens a view of the store. Whoever removes holds its
@@ -51,6 +54,8 @@ keep_fn keep_tag;
 keep_fn keep_remove;
 keep_fn keep_prune;
 keep_fn keep_verify;
+keep_fn keep_load;
+keep_fn keep_save;
 
 /* ---- what they share ---- */
 
@@ -60,5 +65,11 @@ int keep_view(const struct keep_request *request, struct store **ret,
 /* "nginx:1.25@sha256:..." taken apart; (tag) may be "". False: out of memory.
  */
 bool keep_split(const char *familiar, char **repository, char **tag);
+/* The entry that (text) means: of a name that stands for several platforms,
+ * the one that fits (platform), else the first. *ret_named: it was called by
+ * its name. With the errors of catalog_find(). */
+int keep_choose(const struct catalog *catalog, const char *text,
+                const char *platform, const struct catalog_entry **ret,
+                bool *ret_named, struct sm_error *err);
 
 #endif

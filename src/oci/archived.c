@@ -52,12 +52,11 @@ static int open_any(int fd, const char *name, struct oci_source **ret,
     return open_rootfs(fd, ret, err);
 }
 
-/* (fd) as a plain tar: itself or a nameless copy. */
-static int make_plain(int fd, const struct oci_place *place, int *ret_fd,
-                      struct sm_error *err)
+int archived_make_plain(int fd, const char *home, int *ret_fd,
+                        struct sm_error *err)
 {
     if (!spool_is_plain(fd))
-        return spool_stream(fd, place->home, ret_fd, err);
+        return spool_stream(fd, home, ret_fd, err);
     *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return *ret_fd < 0 ? fail_os(err, "open") : 0;
 }
@@ -76,7 +75,7 @@ static int open_file(const struct reference *reference,
         return fail_os(err, "open %s", reference->path);
     rc = image_witness_add(&witnesses, fd, reference->path, err);
     if (!rc)
-        rc = make_plain(fd, place, &plain, err);
+        rc = archived_make_plain(fd, place->home, &plain, err);
     if (!rc)
         rc = tar_read(plain, &tar, err);
     if (rc)
@@ -102,7 +101,7 @@ static int open_input(const struct oci_place *place, struct oci_source **ret,
 
     if (place->input_fd < 0)
         return fail(err, SM_EINVAL, "%s: there is none", name);
-    rc = make_plain(place->input_fd, place, &plain, err);
+    rc = archived_make_plain(place->input_fd, place->home, &plain, err);
     if (!rc)
         rc = open_any(plain, name, ret, err);
     return rc ? wrap(err, rc, "%s", name) : 0;

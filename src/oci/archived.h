@@ -15,4 +15,9 @@ int archived_open(const struct reference *reference,
                   const struct oci_place *place, struct oci_source **ret,
                   struct sm_error *err);
 
+/* (fd), an archive, as a plain tar that can be read by ranges: itself, or a
+ * nameless copy in the folder (home). *ret_fd is the caller's. */
+int archived_make_plain(int fd, const char *home, int *ret_fd,
+                        struct sm_error *err);
+
 #endif

@@ -19,6 +19,8 @@ enum {
     HASH_CHUNK = 128 << 10
 };
 
+#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
+
 /* Where parts lie: in the file of the caller, or in ones made here. */
 enum { FILE_GIVEN, FILE_MANIFEST, FILE_CONFIG, FILES };
 
@@ -165,7 +167,7 @@ static int make_manifest(struct bundle *bundle, struct sm_error *err)
     return set_document(
         bundle, PART_MANIFEST, FILE_MANIFEST,
         json_pack("{si ss so so}", "schemaVersion", 2, "mediaType",
-                  "application/vnd.oci.image.manifest.v1+json", "config",
+                  MANIFEST_TYPE, "config",
                   descriptor_json(&bundle->parts[PART_CONFIG],
                                   "application/vnd.oci.image.config.v1+json"),
                   "layers", layers),
@@ -185,6 +187,7 @@ static int find(struct oci_source *source, const char *tag,
     (void)err;
     *ret = (struct oci_descriptor){
         .media = MEDIA_MANIFEST,
+        .media_type = MANIFEST_TYPE,
         .digest = bundle->parts[PART_MANIFEST].digest,
         .bytes = bundle->parts[PART_MANIFEST].bytes,
     };

@@ -164,3 +164,50 @@ int docker_open(int fd, const char *name, const struct tar *tar,
         return wrap(err, rc, "%s", name);
     return bundle_finish(own_take(bundle), ret, err);
 }
+
+static int read_names(const json_t *image, struct image_strings *ret,
+                      struct sm_error *err)
+{
+    const json_t *tags = json_object_get(image, "RepoTags");
+
+    for (size_t i = 0; i < json_array_size(tags); i++) {
+        const char *tag = json_string_value(json_array_get(tags, i));
+
+        if (tag && !image_strings_add(ret, tag))
+            return fail(err, SM_ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+static int visit(int fd, const struct tar *tar, const json_t *image,
+                 docker_fn *fn, void *context, struct sm_error *err)
+{
+    AUTO(image_strings_done) struct image_strings names = {0};
+    AUTO(oci_source_closep) struct oci_source *source = NULL;
+    AUTO(bundle_freep) struct bundle *bundle = NULL;
+    int rc = read_names(image, &names, err);
+
+    if (!rc)
+        rc = bundle_new(fd, &bundle, err);
+    if (!rc)
+        rc = gather(bundle, tar, image, err);
+    if (!rc)
+        rc = bundle_finish(own_take(bundle), &source, err);
+    return rc ? rc : fn(context, source, &names, err);
+}
+
+int docker_walk(int fd, const char *name, const struct tar *tar, docker_fn *fn,
+                void *context, struct sm_error *err)
+{
+    const struct tar_member *member = tar_find(tar, "manifest.json");
+    AUTO(json_unref) json_t *images = NULL;
+    int rc = 0;
+
+    if (!member)
+        return fail(err, SM_EIMAGE,
+                    "%s: is no docker archive: it has no manifest.json", name);
+    rc = read_list(fd, member, &images, err);
+    for (size_t i = 0; !rc && i < json_array_size(images); i++)
+        rc = visit(fd, tar, json_array_get(images, i), fn, context, err);
+    return rc ? wrap(err, rc, "%s", name) : 0;
+}

@@ -19,4 +19,13 @@ bool docker_is_archive(int fd, const struct tar *tar);
 int docker_open(int fd, const char *name, const struct tar *tar,
                 const char *tag, struct oci_source **ret, struct sm_error *err);
 
+/* An image of the archive, and its names. A result other than 0 ends the
+ * walk. */
+typedef int docker_fn(void *context, struct oci_source *source,
+                      const struct image_strings *names, struct sm_error *err);
+
+/* Call (fn) for each image, with the errors of docker_open(). */
+int docker_walk(int fd, const char *name, const struct tar *tar, docker_fn *fn,
+                void *context, struct sm_error *err);
+
 #endif

@@ -217,6 +217,11 @@ static int finish_open(struct layout *layout, struct oci_source **ret,
     return rc;
 }
 
+const struct oci_index *layout_index(const struct oci_source *source)
+{
+    return &((const struct layout *)source)->index;
+}
+
 static struct layout *new_layout(const char *path)
 {
     struct layout *layout = calloc(1, sizeof *layout);

@@ -15,4 +15,7 @@ int layout_open(const char *folder, struct oci_source **ret,
 int layout_open_tar(int fd, const char *name, struct tar *tar,
                     struct oci_source **ret, struct sm_error *err);
 
+/* The entries of index.json of such a source; they stay its. */
+const struct oci_index *layout_index(const struct oci_source *source);
+
 #endif

@@ -36,9 +36,14 @@ static int visit_index(struct walk *walk, const struct oci_descriptor *at,
                   OCI_INDEX_DEPTH_MAX);
     if (!rc)
         rc = walk->fn(walk->context, at, NULL, err);
-    for (size_t i = 0; !rc && i < index.count; i++)
-        if (store_has(walk->store, &index.items[i]))
-            rc = visit(walk, &index.items[i], depth + 1, err);
+    for (size_t i = 0; !rc && i < index.count; i++) {
+        if (!store_has(walk->store, &index.items[i]))
+            continue;
+        rc = visit(walk, &index.items[i], depth + 1, err);
+        /* An attestation or the like: nothing that is kept. */
+        if (rc == SM_ENOTSUP)
+            rc = 0;
+    }
     return rc;
 }
 

@@ -128,21 +128,30 @@ bool store_has(const struct store *store,
            S_ISREG(st.st_mode) && (uint64_t)st.st_size == descriptor->bytes;
 }
 
-int store_blob_open(const struct store *store,
-                    const struct oci_descriptor *descriptor, struct blob **ret,
+int store_blob_file(const struct store *store,
+                    const struct oci_descriptor *descriptor, int *ret_fd,
                     struct sm_error *err)
 {
     char name[NAME_MAX_BYTES];
     int rc = hold(store, &descriptor->digest, err);
-    int fd;
 
     if (rc)
         return rc;
     blob_name(&descriptor->digest, name);
-    fd = openat(store->home, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return fail_os(err, "open %s/%s", store->path, name);
-    return blob_open(fd, 0, descriptor->bytes, &descriptor->digest, ret, err);
+    *ret_fd = openat(store->home, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return *ret_fd < 0 ? fail_os(err, "open %s/%s", store->path, name) : 0;
+}
+
+int store_blob_open(const struct store *store,
+                    const struct oci_descriptor *descriptor, struct blob **ret,
+                    struct sm_error *err)
+{
+    int fd = -1;
+    int rc = store_blob_file(store, descriptor, &fd, err);
+
+    return rc ? rc
+              : blob_open(fd, 0, descriptor->bytes, &descriptor->digest, ret,
+                          err);
 }
 
 int store_add(const struct store *store, const struct digest *digest,

@@ -41,6 +41,10 @@ bool store_has(const struct store *store,
 int store_blob_open(const struct store *store,
                     const struct oci_descriptor *descriptor, struct blob **ret,
                     struct sm_error *err);
+/* Its file, unverified; *ret_fd is the caller's. */
+int store_blob_file(const struct store *store,
+                    const struct oci_descriptor *descriptor, int *ret_fd,
+                    struct sm_error *err);
 /* A small blob that is in memory, and hashes to (digest). */
 int store_add(const struct store *store, const struct digest *digest,
               const void *bytes, size_t count, struct sm_error *err);

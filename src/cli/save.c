@@ -1,0 +1,120 @@
+/* save.c: `supermachine save`: images as an archive. */
+#include "host.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <supermachine.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct save_options {
+    const char *output;
+    const char *format;
+};
+
+static const struct option save_option_table[] = {
+    {"output", 'o', OPTION_STRING, offsetof(struct save_options, output),
+     "FILE", "write this, not standard output"},
+    {"format", 0, OPTION_STRING, offsetof(struct save_options, format), "NAME",
+     "oci-archive (default) or docker-archive"},
+};
+
+static int save_images(const struct save_options *options, char *const *names,
+                       int fd)
+{
+    struct sm_host *host = NULL;
+    struct sm_error err = {0};
+    int rc = cli_host_open(&host, &err);
+
+    if (!rc)
+        rc = sm_store_save(host, (const char *const *)names, options->format,
+                           fd, &err);
+    if (rc)
+        complain("save: %s", err.message);
+    sm_host_free(host);
+    return rc ? EXIT_OURS : 0;
+}
+
+/* Under another name first, so that FILE is whole or as it was. A device or a
+ * FIFO is written as it is. */
+static int save_to_file(const struct save_options *options, char *const *names)
+{
+    const char *output = options->output;
+    struct stat st;
+    char *temp = NULL;
+    bool direct = stat(output, &st) == 0 && !S_ISREG(st.st_mode);
+    mode_t mask = umask(0);
+    int status;
+    FILE *file;
+    int fd;
+
+    umask(mask);
+    if (asprintf(&temp, "%s%s", output, direct ? "" : ".XXXXXX") < 0) {
+        complain("save: out of memory");
+        return EXIT_OURS;
+    }
+    file = direct ? fopen(output, "we") : NULL;
+    fd = file ? fileno(file) : direct ? -1 : mkstemp(temp);
+    if (fd < 0) {
+        complain("save: %s: %s", output, strerror(errno));
+        free(temp);
+        return EXIT_OURS;
+    }
+    status = save_images(options, names, fd);
+    if (!direct && !status &&
+        (fchmod(fd, 0666 & ~mask) != 0 || fsync(fd) != 0 ||
+         rename(temp, output) != 0)) {
+        complain("save: %s: %s", output, strerror(errno));
+        status = EXIT_OURS;
+    }
+    if (!direct && status)
+        unlink(temp);
+    if (file)
+        fclose(file);
+    else
+        close(fd);
+    free(temp);
+    return status;
+}
+
+static int run_save(int count, char **arguments)
+{
+    struct save_options options = {0};
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_save, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (!rest[0]) {
+        complain("save: which image? supermachine images lists them");
+        return EXIT_OURS;
+    }
+    if (options.output)
+        return save_to_file(&options, rest);
+    if (isatty(STDOUT_FILENO)) {
+        complain("save: standard output is a terminal: give a file with -o");
+        return EXIT_OURS;
+    }
+    return save_images(&options, rest, STDOUT_FILENO);
+}
+
+const struct verb verb_save = {
+    .name = "save",
+    .group = VERB_IMAGES,
+    .usage = "[OPTIONS] IMAGE...",
+    .summary = "Write images as an archive",
+    .details = "IMAGE is a name or an ID; an ID goes without its names.",
+    .options = save_option_table,
+    .option_count = sizeof save_option_table / sizeof save_option_table[0],
+    .run = run_save,
+};
