@@ -3,6 +3,7 @@
 #include "host.h"
 #include "text.h"
 #include "verbs.h"
+#include "words.h"
 
 struct rmi_options {
     bool force;
@@ -14,7 +15,7 @@ static const struct option rmi_option_table[] = {
 };
 
 /* Each for itself: one that fails does not keep the others. */
-static int remove_images(char *const *names, unsigned flags)
+static int remove_images(const char *const *names, unsigned flags)
 {
     struct change_sum sum = {0};
     struct sm_host *host = NULL;
@@ -38,22 +39,26 @@ static int remove_images(char *const *names, unsigned flags)
 static int run_rmi(int count, char **arguments)
 {
     struct rmi_options options = {0};
-    char **rest;
+    struct option_list names = {0};
+    int status = EXIT_OURS;
 
     (void)count;
-    switch (options_parse(&verb_rmi, arguments, &options, &rest)) {
+    switch (words_parse(&verb_rmi, arguments, &options, &names)) {
     case OPTIONS_HELP:
-        return 0;
+        status = 0;
+        break;
     case OPTIONS_WRONG:
-        return EXIT_OURS;
+        break;
     case OPTIONS_OK:
+        if (names.count)
+            status =
+                remove_images(names.item, options.force ? SM_STORE_FORCE : 0);
+        else
+            complain("rmi: which image? supermachine images lists them");
         break;
     }
-    if (!rest[0]) {
-        complain("rmi: which image? supermachine images lists them");
-        return EXIT_OURS;
-    }
-    return remove_images(rest, options.force ? SM_STORE_FORCE : 0);
+    option_list_done(&names);
+    return status;
 }
 
 const struct verb verb_rmi = {

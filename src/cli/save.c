@@ -2,6 +2,7 @@
 #include "host.h"
 #include "text.h"
 #include "verbs.h"
+#include "words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,16 +24,15 @@ static const struct option save_option_table[] = {
      "oci-archive (default) or docker-archive"},
 };
 
-static int save_images(const struct save_options *options, char *const *names,
-                       int fd)
+static int save_images(const struct save_options *options,
+                       const char *const *names, int fd)
 {
     struct sm_host *host = NULL;
     struct sm_error err = {0};
     int rc = cli_host_open(&host, &err);
 
     if (!rc)
-        rc = sm_store_save(host, (const char *const *)names, options->format,
-                           fd, &err);
+        rc = sm_store_save(host, names, options->format, fd, &err);
     if (rc)
         complain("save: %s", err.message);
     sm_host_free(host);
@@ -41,7 +41,8 @@ static int save_images(const struct save_options *options, char *const *names,
 
 /* Under another name first, so that FILE is whole or as it was. A device or a
  * FIFO is written as it is. */
-static int save_to_file(const struct save_options *options, char *const *names)
+static int save_to_file(const struct save_options *options,
+                        const char *const *names)
 {
     const char *output = options->output;
     struct stat st;
@@ -81,31 +82,39 @@ static int save_to_file(const struct save_options *options, char *const *names)
     return status;
 }
 
+static int save_named(const struct save_options *options,
+                      const struct option_list *names)
+{
+    if (!names->count)
+        complain("save: which image? supermachine images lists them");
+    else if (options->output)
+        return save_to_file(options, names->item);
+    else if (isatty(STDOUT_FILENO))
+        complain("save: standard output is a terminal: give a file with -o");
+    else
+        return save_images(options, names->item, STDOUT_FILENO);
+    return EXIT_OURS;
+}
+
 static int run_save(int count, char **arguments)
 {
     struct save_options options = {0};
-    char **rest;
+    struct option_list names = {0};
+    int status = EXIT_OURS;
 
     (void)count;
-    switch (options_parse(&verb_save, arguments, &options, &rest)) {
+    switch (words_parse(&verb_save, arguments, &options, &names)) {
     case OPTIONS_HELP:
-        return 0;
+        status = 0;
+        break;
     case OPTIONS_WRONG:
-        return EXIT_OURS;
+        break;
     case OPTIONS_OK:
+        status = save_named(&options, &names);
         break;
     }
-    if (!rest[0]) {
-        complain("save: which image? supermachine images lists them");
-        return EXIT_OURS;
-    }
-    if (options.output)
-        return save_to_file(&options, rest);
-    if (isatty(STDOUT_FILENO)) {
-        complain("save: standard output is a terminal: give a file with -o");
-        return EXIT_OURS;
-    }
-    return save_images(&options, rest, STDOUT_FILENO);
+    option_list_done(&names);
+    return status;
 }
 
 const struct verb verb_save = {
