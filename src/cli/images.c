@@ -110,6 +110,7 @@ static int run_images(int count, char **arguments)
 
 const struct verb verb_images = {
     .name = "images",
+    .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "[OPTIONS]",
     .summary = "List the images that are kept",

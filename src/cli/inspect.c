@@ -197,6 +197,7 @@ static int run_inspect(int count, char **arguments)
 
 const struct verb verb_inspect = {
     .name = "inspect",
+    .options_anywhere = true,
     .usage = "[OPTIONS] NAME...",
     .summary = "Show what is known of machines and images, as JSON",
     .details = "NAME is a machine's or an image's name or ID. Prints an array "

@@ -75,6 +75,7 @@ static int run_load(int count, char **arguments)
 
 const struct verb verb_load = {
     .name = "load",
+    .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "[OPTIONS]",
     .summary = "Take the images of an archive into the store",

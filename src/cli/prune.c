@@ -58,6 +58,7 @@ static int run_prune(int count, char **arguments)
 
 const struct verb verb_prune = {
     .name = "prune",
+    .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "[OPTIONS]",
     .summary = "Remove what no image refers to",

@@ -58,6 +58,7 @@ static int run_rmi(int count, char **arguments)
 
 const struct verb verb_rmi = {
     .name = "rmi",
+    .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "[OPTIONS] IMAGE...",
     .summary = "Remove images",

@@ -110,6 +110,7 @@ static int run_save(int count, char **arguments)
 
 const struct verb verb_save = {
     .name = "save",
+    .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "[OPTIONS] IMAGE...",
     .summary = "Write images as an archive",

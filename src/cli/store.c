@@ -71,6 +71,7 @@ static int run_store(int count, char **arguments)
 
 const struct verb verb_store = {
     .name = "store",
+    .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "verify [OPTIONS]",
     .summary = "Check everything that is kept",

@@ -41,6 +41,7 @@ static int run_tag(int count, char **arguments)
 
 const struct verb verb_tag = {
     .name = "tag",
+    .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "IMAGE NAME[:TAG]",
     .summary = "Give an image another name",
