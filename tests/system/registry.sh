@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/report.sh
 
-for tool in docker-registry skopeo python3; do
+for tool in docker-registry skopeo python3 openssl script; do
     command -v "$tool" >/dev/null && continue
     skip registry "$tool is not installed: tools/bootstrap check"
     exit 0
