@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -15,8 +16,8 @@ enum {
     LOW_SPEED_BYTES = 256, /* per second, during LOW_SPEED_S: it has stalled */
     LOW_SPEED_S = 30,
     REDIRECTS_MAX = 10,
-    BACKOFF_MS = 250, /* after the first attempt, then doubled */
-    RETRY_AFTER_MAX_S = 60,
+    BACKOFF_MS = 250,         /* after the first attempt, then doubled */
+    RETRY_AFTER_MAX_S = 60,   /* it is told instead, where it is more */
     PROGRESS_BYTES = 64 << 10 /* that make an attempt worth another one */
 };
 
@@ -171,7 +172,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *context)
     take_header(line, count, "Retry-After", seconds, sizeof seconds);
     if (isdigit((unsigned char)seconds[0]))
         response->retry_after_s =
-            (unsigned)min_u64(strtoull(seconds, NULL, 10), RETRY_AFTER_MAX_S);
+            (unsigned)min_u64(strtoull(seconds, NULL, 10), UINT_MAX);
     return count;
 }
 
@@ -357,6 +358,7 @@ static int status_failed(struct http_job *job)
 {
     const struct http_response *response = &job->response;
     int code = SM_EIO;
+    char again[48] = "";
 
     if (response->status == 401 || response->status == 403)
         code = SM_EACCES;
@@ -364,11 +366,14 @@ static int status_failed(struct http_job *job)
         code = SM_ENOENT;
     else if (response->status == 429)
         code = SM_ELIMIT;
-    return fail(&job->error, code, "%s: status %ld%s%s%s%s", job->url,
+    if (response->retry_after_s)
+        snprintf(again, sizeof again, ", to be asked again in %u s",
+                 response->retry_after_s);
+    return fail(&job->error, code, "%s: status %ld%s%s%s%s%s", job->url,
                 response->status, response->rate_limit[0] ? ", limit " : "",
                 response->rate_limit,
                 response->rate_remaining[0] ? ", remaining " : "",
-                response->rate_remaining);
+                response->rate_remaining, again);
 }
 
 static int curl_failed(struct transfer *transfer, CURLcode code)
@@ -392,7 +397,8 @@ static bool plan_retry(struct transfer *transfer)
 
     if (transfer->received >= PROGRESS_BYTES)
         transfer->attempts = 1;
-    if (transfer->attempts >= HTTP_ATTEMPTS)
+    if (transfer->attempts >= HTTP_ATTEMPTS ||
+        response->retry_after_s > RETRY_AFTER_MAX_S)
         return false;
     /* From the beginning: where a redirect led may be good only once. */
     free(own_take(transfer->url));

@@ -202,6 +202,18 @@ static void tell_progress(const struct fetch *fetch)
         place->progress(place->context, &progress);
 }
 
+/* A failure of what came, with the name of what it was to be. */
+static int wrong_fetch(const struct fetch *fetch, int rc, struct sm_error *err)
+{
+    char digest[DIGEST_TEXT_MAX];
+
+    if (fetch->all->is_told)
+        return wrap(err, rc, "layer %zu of %zu",
+                    (size_t)(fetch - fetch->all->items) + 1, fetch->all->count);
+    digest_text(&fetch->descriptor->digest, digest);
+    return wrap(err, rc, "blob %s", digest);
+}
+
 static int begin_fetch(void *context, uint64_t *offset, struct sm_error *err)
 {
     struct fetch *fetch = context;
@@ -227,7 +239,7 @@ static int write_fetched(void *context, uint64_t offset, const void *bytes,
 
     fetch->done = offset + count;
     tell_progress(fetch);
-    return rc;
+    return rc ? wrong_fetch(fetch, rc, err) : 0;
 }
 
 static int end_fetch(void *context, struct sm_error *err)
@@ -238,7 +250,9 @@ static int end_fetch(void *context, struct sm_error *err)
     store_part_close(own_take(fetch->part));
     /* Perhaps what an earlier pull left was wrong: once more, from its start,
      * after the others. */
-    return rc == SM_EDIGEST && fetch->resumed && !fetch->wait ? SM_EBUSY : rc;
+    if (rc == SM_EDIGEST && fetch->resumed && !fetch->wait)
+        return SM_EBUSY;
+    return rc ? wrong_fetch(fetch, rc, err) : 0;
 }
 
 static void fetching_done(struct fetching *all)

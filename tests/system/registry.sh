@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/report.sh
 
-for tool in docker-registry skopeo python3; do
+for tool in docker-registry skopeo python3 openssl script; do
     command -v "$tool" >/dev/null && continue
     skip registry "$tool is not installed: tools/bootstrap check"
     exit 0
@@ -24,7 +24,8 @@ supermachine=$PWD/build/main/src/cli/supermachine
 export SUPERMACHINE_RUNTIME_DIR=$PWD/build/main/src/image
 export SUPERMACHINE_HOME=$scratch/home
 export DOCKER_CONFIG=$scratch/docker
-unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY
+unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY
+unset SSL_CERT_FILE SSL_CERT_DIR
 
 free_port() {
     python3 -c 'import socket
@@ -178,15 +179,47 @@ check run_asks_nobody env -i "$SUPERMACHINE_RUNTIME_DIR/supermachine-image" \
     prepare --home "$SUPERMACHINE_HOME" --platform linux/amd64 \
     "$good/team/app:1.0"
 
+# One that stops sending is left after half a minute; meanwhile, the others.
+start_bad "$good" "$scratch/stall" "$scratch/stall-log"
+echo 'stall 1' >"$scratch/stall"
+SUPERMACHINE_HOME=$scratch/stalled timeout 120 "$supermachine" pull \
+    --platform linux/amd64 "$bad/team/app:1.0" >"$scratch/stalled-said" 2>&1 &
+stalled=$!
+stalled_wants=$digest
+start_bad "$good" "$scratch/mode" "$scratch/log"
+
 fresh
 echo 'fail 3' >"$scratch/mode"
 pulls retry_after_503 --platform linux/amd64 "$bad/team/app:1.0"
 fresh
-echo limit >"$scratch/mode"
-fails too_many_requests '429, limit 100;w=21600, remaining 0' "$bad/team/app:1.0"
+echo 'limit 0' >"$scratch/mode"
+fails too_many_requests '429, limit 100;w=21600, remaining 0;w=21600$' \
+    "$bad/team/app:1.0"
+: >"$scratch/log"
+echo 'limit 20000' >"$scratch/mode"
+fails too_many_for_hours 'remaining 0;w=21600, to be asked again in 20000 s$' \
+    "$bad/team/app:1.0"
+check too_many_for_hours_is_asked_once test "$(wc -l <"$scratch/log")" -eq 1
 fresh
 echo flip >"$scratch/mode"
-fails flipped_layer 'digest mismatch' --platform linux/amd64 "$bad/team/app:1.0"
+fails flipped_layer 'layer [1-5] of 5: digest mismatch' --platform linux/amd64 "$bad/team/app:1.0"
+for mode in short long; do
+    fresh
+    echo "$mode" >"$scratch/mode"
+    fails "blob_too_$mode" \
+        'layer [1-5] of 5: (has 20070[0-9]+|more than the 2007040) bytes' \
+        --platform linux/amd64 \
+        "$bad/team/app:1.0"
+    check "blob_too_${mode}_is_not_kept" test -z \
+        "$(find "$SUPERMACHINE_HOME/blobs" -size +64k ! -name '*.part')"
+done
+echo lie >"$scratch/mode"
+fails manifest_lies 'manifest: digest mismatch: expected sha256:.* got' \
+    "$bad/team/app@$digest"
+echo endless >"$scratch/mode"
+fails manifest_without_an_end 'answer of more than 4194304 bytes' \
+    "$bad/team/app:1.0"
+fresh
 echo pass >"$scratch/mode"
 pulls pull_after_flip --platform linux/amd64 "$bad/team/app:1.0"
 
@@ -291,6 +324,79 @@ fails wrong_identity_token 'wrong user or password' "$bad/team/app:1.0"
 fresh
 echo "token a+b/c away http://$open" >"$scratch/mode"
 fails identity_token_stays_there 'status 307' "$bad/team/app:1.0"
+
+# Images that are odd, and what is none.
+for kind in sha512 'nested 3' 'nested 9' artifact; do
+    # shellcheck disable=SC2086 # two words
+    tests/system/make-odd-layout "$scratch/image" "$scratch/odd-${kind/ /-}" \
+        $kind
+done
+rm "$DOCKER_CONFIG/config.json"
+fresh
+echo "layout $scratch/odd-nested-3" >"$scratch/mode"
+pulls nested_index --platform linux/amd64 "$bad/odd:1"
+echo "layout $scratch/odd-nested-9" >"$scratch/mode"
+fails nested_too_deep 'nested deeper than' "$bad/odd:2"
+echo "layout $scratch/odd-artifact" >"$scratch/mode"
+fails artifact 'artifact.*application/vnd.example.bill' "$bad/odd:3"
+fails artifact_of_layout 'artifact.*application/vnd.example.bill' \
+    "oci:$scratch/odd-artifact"
+echo "layout $scratch/odd-sha512" >"$scratch/mode"
+digest256=$digest
+digest=$("$supermachine" pull --platform linux/amd64 "oci:$scratch/odd-sha512")
+check sha512_of_layout grep -qE '^sha512:[0-9a-f]{128}$' <<<"$digest"
+pulls sha512 --platform linux/amd64 "$bad/odd:4"
+pulls sha512_by_digest --platform linux/amd64 "$bad/odd@$digest"
+digest=$digest256
+
+# Proxies, certificates, and hosts that have to prove who they are.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+    -keyout "$scratch/key.pem" -out "$scratch/ca.pem" -days 2 -subj /CN=made-up \
+    -addext 'subjectAltName=DNS:registry.test,DNS:other.test' 2>/dev/null
+cat "$scratch/ca.pem" "$scratch/key.pem" >"$scratch/both.pem"
+mkdir "$scratch/certificates"
+cp "$scratch/ca.pem" "$scratch/certificates/"
+openssl rehash "$scratch/certificates" 2>/dev/null
+start_bad "$good" "$scratch/mode" "$scratch/log"
+first=$bad
+start_bad "$open" "$pass_mode" "$scratch/other-log"
+tests/system/tls-proxy "$scratch/both.pem" "$scratch/proxy-log" \
+    "registry.test=${first#*:}" "other.test=${bad#*:}" >"$scratch/port" &
+running+=($!)
+read -r port <"$scratch/port"
+login registry.test user:secret
+echo pass >"$scratch/mode"
+fresh
+export https_proxy=http://127.0.0.1:$port
+fails certificate_is_checked 'certificate' registry.test/team/app:1.0
+export SSL_CERT_FILE=$scratch/ca.pem
+pulls proxy_and_certificate_file --platform linux/amd64 \
+    registry.test/team/app:1.0
+check proxy_was_used grep -qx 'CONNECT registry.test:443' "$scratch/proxy-log"
+fresh
+no_proxy=registry.test fails no_proxy_is_heeded 'resolve' \
+    registry.test/team/app:1.0
+fresh
+http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 \
+    pulls no_proxy_for_this_host --platform linux/amd64 "$open/team/app:1.0"
+fresh
+SSL_CERT_FILE='' SSL_CERT_DIR=$scratch/certificates pulls certificate_folder \
+    --platform linux/amd64 registry.test/team/app:1.0
+fresh
+echo "redirect https://other.test" >"$scratch/mode"
+pulls tls_redirect --platform linux/amd64 registry.test/team/app:1.0
+check tls_redirect_was_followed grep -q '^GET .*/blobs/' "$scratch/other-log"
+check tls_redirect_leaks_nothing test -z "$(grep given "$scratch/other-log")"
+check tls_redirect_began_with_credentials grep -q 'blobs.* given' "$scratch/log"
+fresh
+echo "redirect http://other.test" >"$scratch/mode"
+fails tls_redirect_to_plain_http 'rotocol' registry.test/team/app:1.0
+unset https_proxy SSL_CERT_FILE
+
+wait $stalled
+check stalled_registry_is_left grep -qx "$stalled_wants" "$scratch/stalled-said"
+check stalled_registry_did_stall test \
+    "$(grep -c '^GET .*/blobs/' "$scratch/stall-log")" -gt 6
 
 # Room for two layers and a bit.
 if [ "$EUID" -eq 0 ] && unshare -m true 2>/dev/null; then

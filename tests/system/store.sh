@@ -95,20 +95,20 @@ pull >/dev/null
 expect images_table 0 "^127.0.0.1:$port/team/app +1.0 +[0-9a-f]{12} .*4[.][0-9]+MB" \
     images
 id=$(sm images -q --no-trunc)
-check images_json test "$id" = "$(sm images --json | json 'it["id"]')"
+check images_json test "$id" = "$(sm images --json | json 'it[0]["ID"]')"
 on_disk=$(find "$SUPERMACHINE_HOME/rootfs" -name '*.ext4' -printf '%b\n')
 check images_rootfs_as_on_disk test "$((on_disk * 512))" = \
-    "$(sm images --json | json 'it["rootfs_bytes"]')"
+    "$(sm images --json | json 'it[0]["RootfsSize"]')"
 # All that is there but the index is the image's.
 index=$(grep -rl '"manifests"' "$SUPERMACHINE_HOME/blobs")
 all=$(find "$SUPERMACHINE_HOME/blobs" -type f -exec cat {} + | wc -c)
 check images_blobs_as_on_disk test "$((all - $(wc -c <"$index")))" = \
-    "$(sm images --json | json 'it["blob_bytes"]')"
+    "$(sm images --json | json 'it[0]["Size"]')"
 check inspect_is_json test "$id" = \
     "$(sm inspect "$app" | json 'it[0]["Id"]')"
 check inspect_layers test 4 = \
     "$(sm inspect "${id:0:15}" | json 'len(it[0]["RootFS"]["Layers"])')"
-expect inspect_unknown 125 "near it: 127.0.0.1:$port/team/app:1.0" \
+expect inspect_unknown 1 "near it: 127.0.0.1:$port/team/app:1.0" \
     inspect "127.0.0.1:$port/team/app:2"
 
 # ---- names and IDs ----
@@ -118,7 +118,7 @@ check tag_is_there test 2 = "$(sm images -q | wc -l)"
 check prepare_by_id prepares "${id#sha256:}"
 check prepare_by_short_id prepares "$(cut -c8-12 <<<"$id")"
 check prepare_by_new_name prepares other:2
-expect prepare_unknown_id 125 'no image with the ID' \
+expect prepare_unknown_id 1 'no image with the ID' \
     inspect sha256:000000
 expect rmi_by_id_of_two_names 125 'has 2 names' rmi "$id"
 expect rmi_one_name 0 '^Untagged: other:2$' rmi other:2

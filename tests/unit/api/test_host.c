@@ -188,6 +188,31 @@ static void test_api_host_needs_home_and_runtime(void **state)
     rmdir(folder);
 }
 
+static void test_api_image_work_gets_what_registries_need(void **state)
+{
+    static const char *const given[] = {
+        "PATH=/bin",          "SECRET=1",          "SSL_CERT_DIR=/c",
+        "https_proxy=p",      "HTTP_PROXY=header", "AWS_PROFILE=a",
+        "LD_PRELOAD=evil.so", "XPATH=/x",          NULL};
+    static const char *const kept[] = {"PATH=/bin", "SSL_CERT_DIR=/c",
+                                       "https_proxy=p", "AWS_PROFILE=a", NULL};
+    struct sm_host_config config;
+    struct sm_host *host = NULL;
+    struct sm_error err;
+    size_t i;
+
+    (void)state;
+    sm_host_config_init(&config);
+    config.home = "/";
+    config.runtime_dir = "/";
+    config.environment = given;
+    assert_int_equal(sm_host_new(&config, &host, &err), 0);
+    for (i = 0; kept[i]; i++)
+        assert_string_equal(host->image_env[i], kept[i]);
+    assert_null(host->image_env[i]);
+    sm_host_free(host);
+}
+
 static const char *const ls[] = {"ls", NULL};
 
 static void test_api_machine_config_is_checked_before_anything_is_made(
@@ -293,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_api_host_finds_its_home),
         cmocka_unit_test(test_api_environment_fills_only_what_is_unset),
         cmocka_unit_test(test_api_host_needs_home_and_runtime),
+        cmocka_unit_test(test_api_image_work_gets_what_registries_need),
         cmocka_unit_test(
             test_api_machine_config_is_checked_before_anything_is_made),
         cmocka_unit_test(test_api_exit_code_is_what_a_shell_would_say),
