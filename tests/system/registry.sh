@@ -139,7 +139,7 @@ seen=$(SUPERMACHINE_HOME=$scratch/home2 TERM=xterm script -qec \
     "'$supermachine' pull --platform linux/amd64 '$good/team/app:1.0'" \
     /dev/null </dev/null)
 check progress_has_a_line_per_layer test \
-    "$(grep -cE 'pull +[0-9a-f]{12}  .* MB' <<<"$seen")" -ge 5
+    "$(grep -cE '  ([0-9a-f]{12}|layer [1-5] ) ' <<<"$seen")" -ge 5
 check progress_is_gone_at_the_end grep -q $'\033\\[[0-9]*A\033\\[J'"$digest" \
     <<<"$seen"
 events=$(SUPERMACHINE_HOME=$scratch/home3 "$supermachine" pull --json \
