@@ -2,6 +2,7 @@
 #include "memory/gmem.h"
 
 #include "base/bytes.h"
+#include "platform/file.h"
 #include "platform/pages.h"
 
 /* What a region is a multiple of. */
@@ -84,6 +85,29 @@ int gmem_add(struct gmem *mem, struct gpa at, uint64_t bytes,
     return 0;
 }
 
+int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes, int fd,
+                  uint64_t offset, struct sm_error *err)
+{
+    uint64_t size;
+    void *host;
+    int rc = check_place(mem, at, bytes, err);
+
+    if (!rc)
+        rc = file_size(fd, &size, err);
+    if (rc)
+        return wrap(err, rc, "guest memory");
+    if (offset > size || bytes > size - offset)
+        return fail(
+            err, SM_EIMAGE, "guest memory: file of %llu bytes, %llu are needed",
+            (unsigned long long)size, (unsigned long long)(offset + bytes));
+    host = pages_map_copy(bytes, fd, offset, err);
+    if (!host)
+        return wrap(err, SM_ENOMEM, "guest memory");
+    insert(mem, (struct gmem_region){
+                    .at = at, .bytes = bytes, .host = host, .copied = true});
+    return 0;
+}
+
 uint64_t gmem_total_bytes(const struct gmem *mem)
 {
     uint64_t total = 0;
@@ -93,7 +117,8 @@ uint64_t gmem_total_bytes(const struct gmem *mem)
     return total;
 }
 
-void *gmem_span(const struct gmem *mem, struct gpa at, uint64_t bytes)
+static const struct gmem_region *region_of(const struct gmem *mem,
+                                           struct gpa at, uint64_t bytes)
 {
     for (unsigned i = 0; i < mem->count; i++) {
         const struct gmem_region *region = &mem->region[i];
@@ -101,9 +126,16 @@ void *gmem_span(const struct gmem *mem, struct gpa at, uint64_t bytes)
 
         if (at.v >= region->at.v && offset <= region->bytes &&
             bytes <= region->bytes - offset && offset < region->bytes)
-            return region->host + offset;
+            return region;
     }
     return NULL;
+}
+
+void *gmem_span(const struct gmem *mem, struct gpa at, uint64_t bytes)
+{
+    const struct gmem_region *region = region_of(mem, at, bytes);
+
+    return region ? region->host + (at.v - region->at.v) : NULL;
 }
 
 bool gmem_valid(const struct gmem *mem, struct gpa at, uint64_t bytes)
@@ -169,9 +201,12 @@ bool gmem_store16(const struct gmem *mem, struct gpa at, uint16_t value)
 
 bool gmem_discard(const struct gmem *mem, struct gpa at, uint64_t bytes)
 {
-    void *host = gmem_span(mem, at, bytes);
+    const struct gmem_region *region = region_of(mem, at, bytes);
+    uint8_t *host = gmem_span(mem, at, bytes);
 
-    if (host)
+    if (region && region->copied)
+        pages_discard_copy(host, bytes);
+    else if (region)
         pages_discard(host, bytes);
-    return host != NULL;
+    return region != NULL;
 }

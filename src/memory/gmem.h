@@ -40,6 +40,7 @@ struct gmem_region {
     uint64_t bytes;
     uint8_t *host;
     bool borrowed; /* the mapping is the caller's */
+    bool copied;   /* it began as the bytes of a file */
 };
 
 /* Regions sorted by address, without overlaps. */
@@ -53,12 +54,17 @@ struct gmem {
  * Returns 0, SM_EINVAL, SM_EEXIST (overlaps a region), SM_ELIMIT, SM_ENOMEM. */
 int gmem_add(struct gmem *mem, struct gpa at, uint64_t bytes,
              struct sm_error *err);
+/* The same, filled with what (fd) holds from (offset), a multiple of 4096, on:
+ * pages are shared with the file until they are written to, and the file never
+ * changes (pages_map_copy()). SM_EIMAGE: the file ends before. */
+int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes, int fd,
+                  uint64_t offset, struct sm_error *err);
 /* The same over (host), which the caller keeps mapped until gmem_done(), and
  * which gmem_done() leaves alone. */
 int gmem_add_host(struct gmem *mem, struct gpa at, uint64_t bytes, void *host,
                   struct sm_error *err);
 void gmem_init(struct gmem *mem);
-/* Unmap what gmem_add() mapped. */
+/* Unmap what gmem_add() and gmem_add_copy() mapped. */
 void gmem_done(struct gmem *mem);
 
 uint64_t gmem_total_bytes(const struct gmem *mem);

@@ -1,16 +1,35 @@
-/* pages.h: large, zeroed, private memory by the page. */
+/* pages.h: large private memory by the page: zeroed, or a copy of a file. */
 #ifndef SM_PLATFORM_PAGES_H
 #define SM_PLATFORM_PAGES_H
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* (bytes) of zeroed memory that the host gives page by page at first touch.
  * Returns NULL and fills (err) on failure. */
 void *pages_map(uint64_t bytes, struct sm_error *err);
+/* The same, filled with (bytes) of file (fd) from (offset), a multiple of the
+ * page size. A page is shared with the file and everybody else who maps it
+ * until it is first written to; the file never changes. It must not either:
+ * what becomes of pages that were not written to is then not known. Bytes
+ * behind its end must not be touched. (fd) may be closed afterwards. */
+void *pages_map_copy(uint64_t bytes, int fd, uint64_t offset,
+                     struct sm_error *err);
 void pages_unmap(void *at, uint64_t bytes);
 /* Give the whole pages inside of [at, at + bytes) back: they read as zero. */
 void pages_discard(void *at, uint64_t bytes);
+/* The same where memory came from pages_map_copy(). */
+void pages_discard_copy(void *at, uint64_t bytes);
+
+/*
+ * Which pages of [at, at + bytes) may hold something else than they were
+ * mapped with: used[n] for page n. Memory that nobody touched is not looked
+ * at, so that it costs nothing. At most (count) pages, of pages_size() bytes.
+ */
+int pages_used(const void *at, uint64_t count, bool *used,
+               struct sm_error *err);
+uint64_t pages_size(void);
 
 #endif

@@ -96,9 +96,11 @@ static void end_by_exception(struct vm *vm, uint32_t id,
     vm_end(vm, VM_END_FAILED, &err);
 }
 
-/* Deal with one exit. False: this vcpu is finished. */
-static bool answer(struct vm *vm, uint32_t id, struct hv_exit *exit)
+bool vm_answer(struct vm_vcpu *own, struct hv_exit *exit)
 {
+    struct vm *vm = own->vm;
+    uint32_t id = own->id;
+
     switch (exit->kind) {
     case HV_EXIT_PIO:
         answer_pio(vm, exit);
@@ -133,6 +135,31 @@ static bool answer(struct vm *vm, uint32_t id, struct hv_exit *exit)
     return false;
 }
 
+/* With the lock held: wait for the end of (phase), and do errands meanwhile. */
+static void wait_in(struct vm *vm, struct vm_vcpu *own, enum vm_phase phase)
+{
+    while (vm->phase == phase) {
+        vm_errand *errand = own->errand;
+        struct sm_error err;
+        int rc;
+
+        if (!errand) {
+            pthread_cond_wait(&vm->changed, &vm->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&vm->lock);
+        rc = errand(own, vm->errand_context, &err);
+        pthread_mutex_lock(&vm->lock);
+        own->errand = NULL;
+        if (rc && !vm->errand_rc) {
+            vm->errand_rc = wrap(&err, rc, "vcpu %u", own->id);
+            vm->errand_err = err;
+        }
+        vm->errands--;
+        pthread_cond_broadcast(&vm->changed);
+    }
+}
+
 /* Wait while the machine is paused. False: it is to stop. */
 static bool may_run(struct vm *vm, struct vm_vcpu *own)
 {
@@ -143,8 +170,7 @@ static bool may_run(struct vm *vm, struct vm_vcpu *own)
     pthread_mutex_lock(&vm->lock);
     own->parked = true;
     pthread_cond_broadcast(&vm->changed);
-    while (vm->phase == VM_PAUSED)
-        pthread_cond_wait(&vm->changed, &vm->lock);
+    wait_in(vm, own, VM_PAUSED);
     own->parked = false;
     running = vm->phase == VM_RUNNING;
     pthread_mutex_unlock(&vm->lock);
@@ -156,13 +182,13 @@ static void run(struct vm *vm, struct vm_vcpu *own)
     struct sm_error err;
     int rc = 0;
 
-    if (own->id == 0)
+    if (own->id == 0 && !vm->restored)
         rc = arch_vcpu_boot(own->vcpu, &vm->entry, &err);
     while (!rc && may_run(vm, own)) {
         struct hv_exit exit;
 
         rc = hv_vcpu_run(own->vcpu, &exit, &err);
-        if (!rc && !answer(vm, own->id, &exit))
+        if (!rc && !vm_answer(own, &exit))
             return;
     }
     if (rc) {
@@ -179,7 +205,8 @@ static int check_soundness(struct vm *vm, struct hv_vcpu *vcpu,
     struct hv_soundness soundness;
     int rc;
 
-    if (vm->config.trust_hypervisor)
+    /* A saved machine ran here before, and has no memory to spare. */
+    if (vm->config.trust_hypervisor || vm->restored)
         return 0;
     rc =
         hv_soundness_vcpu(vcpu, &vm->mem, GPA(SOUNDNESS_PAGE), &soundness, err);
@@ -204,8 +231,7 @@ static enum vm_phase make(struct vm *vm, struct vm_vcpu *own)
     }
     vm->made++;
     pthread_cond_broadcast(&vm->changed);
-    while (vm->phase == VM_MAKING)
-        pthread_cond_wait(&vm->changed, &vm->lock);
+    wait_in(vm, own, VM_MAKING);
     phase = vm->phase;
     pthread_mutex_unlock(&vm->lock);
     return phase;
@@ -309,6 +335,30 @@ void vm_vcpus_resume(struct vm *vm)
     if (vm->phase == VM_PAUSED)
         set_phase(vm, VM_RUNNING);
     pthread_mutex_unlock(&vm->lock);
+}
+
+int vm_vcpus_do(struct vm *vm, vm_errand *errand, void *context,
+                struct sm_error *err)
+{
+    int rc;
+
+    pthread_mutex_lock(&vm->lock);
+    vm->errand_context = context;
+    vm->errand_rc = 0;
+    for (uint32_t id = 0; id < ARRAY_LEN(vm->vcpu); id++) {
+        if (!vm->vcpu[id].vcpu)
+            continue;
+        vm->vcpu[id].errand = errand;
+        vm->errands++;
+    }
+    pthread_cond_broadcast(&vm->changed);
+    while (vm->errands)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    rc = vm->errand_rc;
+    if (rc && err)
+        *err = vm->errand_err;
+    pthread_mutex_unlock(&vm->lock);
+    return rc;
 }
 
 void vm_vcpus_stop(struct vm *vm)

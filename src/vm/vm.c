@@ -44,15 +44,25 @@ static void woken(void *context)
 static int make_memory(struct vm *vm, const struct arch_layout *layout,
                        struct sm_error *err)
 {
+    const struct vm_saved *saved = vm->config.saved;
+    uint64_t offset = 0;
     int rc = 0;
 
-    for (unsigned i = 0; i < layout->ram_count && !rc; i++)
-        rc = gmem_add(&vm->mem, layout->ram[i].at, layout->ram[i].bytes, err);
+    for (unsigned i = 0; i < layout->ram_count && !rc; i++) {
+        struct gpa at = layout->ram[i].at;
+        uint64_t bytes = layout->ram[i].bytes;
+
+        rc = saved ? gmem_add_copy(&vm->mem, at, bytes, saved->memory_fd,
+                                   offset, err)
+                   : gmem_add(&vm->mem, at, bytes, err);
+        offset += bytes;
+    }
     return rc;
 }
 
 /* Memory, then the machine around it: in the order that hv.h asks for. */
-static int make_machine(struct vm *vm, struct sm_error *err)
+static int make_machine(struct vm *vm, struct vm_record *record,
+                        struct sm_error *err)
 {
     struct arch_layout layout;
     struct hv_vm_config config = {.device_fd = vm->config.hv_device_fd,
@@ -68,7 +78,8 @@ static int make_machine(struct vm *vm, struct sm_error *err)
     if (!rc)
         rc = hv_vm_map_memory(vm->hv, &vm->mem, err);
     if (!rc)
-        rc = arch_vm_setup(vm->hv, &vm->arch, err);
+        rc = record ? vm_record_load_arch(vm, record, err)
+                    : arch_vm_setup(vm->hv, &vm->arch, err);
     if (!rc)
         step(vm, "machine made");
     return rc;
@@ -94,9 +105,9 @@ static int load_kernel(struct vm *vm, struct sm_error *err)
 
 /* vcpus are made by their threads while this one makes the devices and loads
  * the kernel. */
-static int build(struct vm *vm, struct sm_error *err)
+static int build(struct vm *vm, struct vm_record *record, struct sm_error *err)
 {
-    int rc = make_machine(vm, err);
+    int rc = make_machine(vm, record, err);
 
     if (!rc)
         rc = vm_vcpus_start(vm, err);
@@ -104,12 +115,28 @@ static int build(struct vm *vm, struct sm_error *err)
         rc = vm_devices_new(vm, err);
     if (!rc)
         step(vm, "devices made");
-    if (!rc)
+    if (!rc && !record)
         rc = load_kernel(vm, err);
     if (!rc)
         rc = vm_vcpus_made(vm, err);
     if (!rc)
         rc = vm_devices_wire(vm, err);
+    if (!rc && record)
+        rc = vm_record_load(vm, record, err);
+    if (!rc && record)
+        step(vm, "state loaded");
+    return rc;
+}
+
+static int build_saved(struct vm *vm, struct sm_error *err)
+{
+    struct vm_record *record;
+    int rc = vm_record_open(vm, &record, err);
+
+    if (rc)
+        return rc;
+    rc = build(vm, record, err);
+    vm_record_close(record);
     return rc;
 }
 
@@ -124,6 +151,7 @@ int vm_new(const struct vm_config *config, struct vm **ret,
         return fail(err, SM_ENOMEM, "machine: out of memory");
     }
     vm->config = *config;
+    vm->restored = config->saved != NULL;
     vm->arch = (struct arch_config){
         .memory_bytes = config->memory_bytes,
         .vcpus = config->vcpus,
@@ -134,7 +162,8 @@ int vm_new(const struct vm_config *config, struct vm **ret,
     pthread_mutex_init(&vm->lock, NULL);
     pthread_cond_init(&vm->changed, NULL);
     loop_on_wake(config->loop, woken, vm);
-    rc = build(vm, err);
+    rc = vm->restored ? build_saved(vm, err) : build(vm, NULL, err);
+    vm->config.saved = NULL;
     if (rc) {
         /* What the hypervisor is says more than what it broke. Once the vcpu
          * threads are gone nobody writes there any more. */
@@ -177,6 +206,11 @@ void vm_free(struct vm *vm)
     pthread_cond_destroy(&vm->changed);
     pthread_mutex_destroy(&vm->lock);
     free(vm);
+}
+
+const struct gmem *vm_memory(const struct vm *vm)
+{
+    return &vm->mem;
 }
 
 int vm_connect(struct vm *vm, uint32_t guest_port, int fd, struct sm_error *err)

@@ -56,15 +56,25 @@ struct vm_events {
     void (*ended)(void *context, const struct vm_end *end);
 };
 
+/* A machine of vm_save(), to go on from. */
+struct vm_saved {
+    const uint8_t *state; /* borrowed during vm_new(); from anybody */
+    size_t count;
+    int memory_fd; /* its memory, region after region; see vm_memory();
+                      borrowed during vm_new(), and must never change */
+};
+
 struct vm_config {
     const struct hv_ops *hv;
     int hv_device_fd;      /* as hv_vm_config.device_fd */
     uint64_t memory_bytes; /* as arch_config            */
     uint32_t vcpus;
-    int kernel_fd; /* borrowed during vm_new() */
-    int initrd_fd; /* the same; -1: none       */
+    const struct vm_saved *saved; /* NULL: boot what follows          */
+    int kernel_fd;                /* borrowed during vm_new()         */
+    int initrd_fd;                /* the same; -1: none               */
     const char *cmdline;
-    struct block *disk; /* the root disk; NULL: empty slot */
+    struct block *disk; /* the root disk; NULL: empty slot. A machine that was
+                           saved sees its disk change to this one       */
     struct loop *loop;
     const struct vm_events *events; /* outlive the machine; all entries given */
     void *context;
@@ -85,8 +95,9 @@ enum {
  * Build the machine. config->disk is the machine's from now on, also when this
  * fails.
  * Returns 0, or SM_ENOHV, SM_EACCES (hypervisor), SM_EINVAL (memory, vcpus,
- * command line), SM_EIMAGE (not a kernel), SM_ENOSPC (memory too small for
- * kernel and initrd), SM_ENOMEM, SM_EIO.
+ * command line), SM_EIMAGE (not a kernel; a record that is damaged or of
+ * another machine), SM_ENOTSUP (a record that this host cannot go on from),
+ * SM_ENOSPC (memory too small for kernel and initrd), SM_ENOMEM, SM_EIO.
  */
 int vm_new(const struct vm_config *config, struct vm **ret,
            struct sm_error *err);
@@ -97,8 +108,22 @@ void vm_run(struct vm *vm);
  * the guest's clock jumps. Once more than needed is fine. */
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
+/*
+ * Append everything that the machine is beside its memory and its disk, while
+ * it is paused: docs/FORMAT.md, "Machine". It can be resumed afterwards; what
+ * it does then is not in the record.
+ * Returns 0, SM_ESTATE (it has ended), SM_ENOTSUP (hypervisor), SM_ENOMEM,
+ * SM_EIO.
+ */
+int vm_save(struct vm *vm, struct buf *to, struct sm_error *err);
+/* Its memory, which must not change while it is read: paused. */
+const struct gmem *vm_memory(const struct vm *vm);
 /* Stop the vcpus and free all. NULL is fine. */
 void vm_free(struct vm *vm);
+
+/* Go on with the connection to (host_port) that a saved machine had, on (fd),
+ * the machine's in any case. SM_EIMAGE: it had none; SM_EINVAL, SM_ENOMEM. */
+int vm_adopt(struct vm *vm, uint32_t host_port, int fd, struct sm_error *err);
 
 /* Connect to (guest_port) in the guest; (fd), a stream socket, is the
  * machine's in any case. SM_ELIMIT, SM_ENOMEM, SM_EINVAL. */

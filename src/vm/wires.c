@@ -14,6 +14,7 @@
  */
 #include "vm/inside.h"
 
+#include "base/bytes.h"
 #include "devices/power.h"
 #include "devices/pvpanic.h"
 #include "devices/serial.h"
@@ -225,15 +226,18 @@ static const struct vsock_ops vsock_ops = {.accept = accept_connection};
 static int make_disk(struct vm *vm, const struct virtio_env *env,
                      struct sm_error *err)
 {
-    struct blk_config config = {
-        .env = *env, .disk = vm->config.disk, .serial = "root"};
-    struct blk *blk;
-    int rc = blk_new(&config, &blk, err);
+    struct blk_config config = {.env = *env, .serial = "root"};
+    int rc;
 
+    /* A saved machine knows of another disk until it is told. */
+    if (!vm->restored)
+        config.disk = vm->config.disk;
+    rc = blk_new(&config, &vm->blk, err);
     if (rc)
         return rc;
-    vm->config.disk = NULL;
-    return plug(vm, VM_SLOT_DISK, blk_device(blk), vm->disk.loop, err);
+    if (!vm->restored)
+        vm->config.disk = NULL;
+    return plug(vm, VM_SLOT_DISK, blk_device(vm->blk), vm->disk.loop, err);
 }
 
 static int make_vsock(struct vm *vm, const struct virtio_env *env,
@@ -369,6 +373,36 @@ int vm_devices_wire(struct vm *vm, struct sm_error *err)
             rc = wire_interrupt(vm, &vm->slot[i], err);
     }
     return rc;
+}
+
+void vm_devices_pause(struct vm *vm)
+{
+    stop_disk_thread(vm);
+}
+
+int vm_devices_resume(struct vm *vm, struct sm_error *err)
+{
+    return start_disk_thread(vm, err);
+}
+
+int vm_disk_attach(struct vm *vm, struct sm_error *err)
+{
+    struct block *disk = vm->config.disk;
+
+    vm->config.disk = NULL;
+    return blk_set_disk(vm->blk, disk, err);
+}
+
+/* The IOAPIC comes last: it attaches wires that have to be there. */
+struct device *vm_device(struct vm *vm, unsigned number)
+{
+    struct device *platform[] = {vm->serial, vm->power, vm->panic,
+                                 vm->ioapic ? ioapic_device(vm->ioapic) : NULL};
+
+    if (number < VM_SLOTS)
+        return vm->slot[number].mmio;
+    number -= VM_SLOTS;
+    return number < ARRAY_LEN(platform) ? platform[number] : NULL;
 }
 
 void vm_devices_free(struct vm *vm)

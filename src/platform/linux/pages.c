@@ -2,14 +2,30 @@
 #include "platform/pages.h"
 
 #include "base/bytes.h"
+#include "base/own.h"
+#include "platform/file.h"
 
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-void *pages_map(uint64_t bytes, struct sm_error *err)
+/* An entry of /proc/self/pagemap (pagemap.rst of Linux): one u64 per page. */
+enum { PAGEMAP_AT_ONCE = 512 };
+#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
+#define PAGEMAP_FILE    (UINT64_C(1) << 61) /* or shared: not a page of ours */
+
+uint64_t pages_size(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void *map(uint64_t bytes, int flags, int fd, uint64_t offset,
+                 struct sm_error *err)
 {
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                    MAP_PRIVATE | MAP_NORESERVE | flags, fd, (off_t)offset);
 
     if (at == MAP_FAILED) {
         fail_os(err, "map %llu MiB of memory",
@@ -19,18 +35,76 @@ void *pages_map(uint64_t bytes, struct sm_error *err)
     return at;
 }
 
+void *pages_map(uint64_t bytes, struct sm_error *err)
+{
+    return map(bytes, MAP_ANONYMOUS, -1, 0, err);
+}
+
+void *pages_map_copy(uint64_t bytes, int fd, uint64_t offset,
+                     struct sm_error *err)
+{
+    return map(bytes, 0, fd, offset, err);
+}
+
 void pages_unmap(void *at, uint64_t bytes)
 {
     munmap(at, bytes);
 }
 
-void pages_discard(void *at, uint64_t bytes)
+/* The whole pages inside of a range. */
+static uint64_t inside(void *at, uint64_t bytes, void **ret)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t page = (uintptr_t)pages_size();
     uintptr_t first = align_up((uintptr_t)at, page);
     uintptr_t end = align_down((uintptr_t)at + bytes, page);
 
+    *ret = (void *)first;
+    return first < end ? end - first : 0;
+}
+
+void pages_discard(void *at, uint64_t bytes)
+{
+    void *first;
+    uint64_t count = inside(at, bytes, &first);
+
     /* Fails only for ranges that are not mapped: a bug of the caller. */
-    if (first < end)
-        madvise((void *)first, end - first, MADV_DONTNEED);
+    if (count)
+        madvise(first, count, MADV_DONTNEED);
+}
+
+/* MADV_DONTNEED would bring the file's bytes back. A fresh mapping in place of
+ * this one; where there may be no more mappings, the pages stay, as zeros. */
+void pages_discard_copy(void *at, uint64_t bytes)
+{
+    void *first;
+    uint64_t count = inside(at, bytes, &first);
+
+    if (count && mmap(first, count, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS | MAP_FIXED,
+                      -1, 0) == MAP_FAILED)
+        memset(first, 0, count);
+}
+
+int pages_used(const void *at, uint64_t count, bool *used, struct sm_error *err)
+{
+    AUTO_CLOSE int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    uint64_t first = (uintptr_t)at / pages_size();
+    uint64_t entry[PAGEMAP_AT_ONCE];
+
+    if (fd < 0)
+        return fail_os(err, "/proc/self/pagemap");
+    for (uint64_t done = 0; done < count;) {
+        uint64_t now = min_u64(count - done, PAGEMAP_AT_ONCE);
+        int rc = file_read_at(fd, entry, now * sizeof entry[0],
+                              (first + done) * sizeof entry[0], err);
+
+        if (rc)
+            return wrap(err, rc, "/proc/self/pagemap");
+        for (uint64_t i = 0; i < now; i++)
+            used[done + i] =
+                entry[i] & PAGEMAP_SWAPPED ||
+                (entry[i] & PAGEMAP_PRESENT && !(entry[i] & PAGEMAP_FILE));
+        done += now;
+    }
+    return 0;
 }
