@@ -497,6 +497,10 @@ struct sm_machine_config {
     const char *hostname;
     /* Words added to the kernel's command line. NULL: none. */
     const char *kernel_args;
+    /* Not 0: boot. Else the machine goes on from a template, a snapshot of a
+     * machine that has just booted, which the first start of its kind makes;
+     * machines with a kernel or kernel_args of their own boot as well. */
+    uint32_t cold;
 };
 
 /* Set every field to its default. Threads: any. Since 0.1 */

@@ -7,6 +7,10 @@
  *   image's, symbolic links included, and no care for links that lead out of
  *   the image is needed.
  *
+ *   A machine that comes out of a template was booted with a disk of another
+ *   size, and its kernel may learn of the change after we hear of SETUP: the
+ *   disk is waited for, by the kernel's uevents.
+ *
  *   Files that are the machine's and not the image's are written to the
  *   initramfs before, where nobody can reach them later, and bound over their
  *   paths: the disk keeps what it has there.
@@ -23,10 +27,13 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/fs.h>
+#include <linux/netlink.h>
 #include <linux/random.h>
 
 _Static_assert((int)AGENT_MOUNT_RDONLY == (int)MS_RDONLY,
@@ -43,6 +50,11 @@ _Static_assert((int)AGENT_MOUNT_BIND == (int)MS_BIND, "flags are mount(2)\'s");
 _Static_assert((int)AGENT_MOUNT_REC == (int)MS_REC, "flags are mount(2)\'s");
 
 #define NEW_ROOT "/root"
+
+enum {
+    DISK_TIMEOUT_S = 10,
+    UEVENTS_OF_KERNEL = 1 /* multicast group of NETLINK_KOBJECT_UEVENT */
+};
 
 /* random(4): RNDADDENTROPY credits the bytes, RNDRESEEDCRNG makes the
  * generator use them at once instead of in a minute. */
@@ -112,20 +124,57 @@ static int move_into_root(const char *name, struct sm_error *err)
     return 0;
 }
 
-static int enter_root(const struct agent_mount *root, struct sm_error *err)
+static bool disk_is(const char *path, uint64_t bytes)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint64_t found;
+
+    return fd >= 0 && ioctl(fd, BLKGETSIZE64, &found) == 0 && found == bytes;
+}
+
+/* The kernel tells of every disk that changes its size (resize uevent). */
+static int await_disk(const char *path, uint64_t bytes, struct sm_error *err)
+{
+    const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK,
+                                       .nl_groups = UEVENTS_OF_KERNEL};
+    const struct timeval patience = {.tv_sec = DISK_TIMEOUT_S};
+    AUTO_CLOSE int fd = -1;
+    char event[4096];
+
+    if (!bytes || disk_is(path, bytes))
+        return 0;
+    fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+    if (fd < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
+        bind(fd, (const struct sockaddr *)&kernel, sizeof kernel))
+        return fail_os(err, "root: wait for %s", path);
+    /* It may have changed before the kernel knew that we listen. */
+    while (!disk_is(path, bytes))
+        if (recv(fd, event, sizeof event, 0) < 0 && errno != EINTR &&
+            errno != ENOBUFS)
+            return fail_os(err, "root: %s does not become %llu bytes", path,
+                           (unsigned long long)bytes);
+    return 0;
+}
+
+static int enter_root(const struct agent_mount *root, uint64_t disk_bytes,
+                      struct sm_error *err)
 {
     static const char *const moved[] = {"/dev", "/proc", "/sys"};
+    int rc;
 
     if (!root->source[0])
         return 0;
+    rc = await_disk(root->source, disk_bytes, err);
+    if (rc)
+        return rc;
     if (mkdir(NEW_ROOT, 0755) && errno != EEXIST)
         return fail_os(err, "root: %s", NEW_ROOT);
     if (mount(root->source, NEW_ROOT, root->fstype, root->flags,
               root->data[0] ? root->data : NULL))
         return fail_os(err, "root: mount %s (%s)", root->source, root->fstype);
     for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
-        int rc = move_into_root(moved[i], err);
-
+        rc = move_into_root(moved[i], err);
         if (rc)
             return rc;
     }
@@ -311,7 +360,7 @@ int setup_apply(const struct agent_setup *setup, struct sm_error *err)
     if (!rc)
         rc = set_hostname(setup->hostname, err);
     if (!rc)
-        rc = enter_root(&setup->root, err);
+        rc = enter_root(&setup->root, setup->root_bytes, err);
     for (uint32_t i = 0; !rc && i < setup->mount_count; i++)
         rc = mount_one(&setup->mounts[i], err);
     if (!rc)

@@ -88,6 +88,7 @@ int sm_machine_new(struct sm_host *host, const struct sm_image *image,
                              .kernel = config.kernel,
                              .hostname = config.hostname,
                              .kernel_args = config.kernel_args,
+                             .cold = config.cold != 0,
                              .rootfs = image->result.rootfs,
                          },
                          &machine->machine, err);

@@ -41,6 +41,7 @@ struct run_options {
     const char *pull;
     bool cost;
     bool console;
+    bool cold;
 };
 
 #define FIELD(name) offsetof(struct run_options, name)
@@ -86,10 +87,13 @@ static const struct option run_option_table[] = {
     IMAGE_OPTION_ROWS(run_options, image),
     {"pull", 0, OPTION_STRING, FIELD(pull), "missing|always",
      "when to ask the registry (default missing)"},
+    {"cold", 0, OPTION_FLAG, FIELD(cold), NULL,
+     "boot the machine, instead of going on from a template"},
     {"cost", 0, OPTION_FLAG, FIELD(cost), NULL,
      "print what the start cost, as JSON, on standard error"},
     {"console", 0, OPTION_FLAG, FIELD(console), NULL,
-     "print the guest kernel's log at the end, on standard error"},
+     "print the guest kernel's log at the end, on standard error; implies "
+     "--cold"},
 };
 
 /* One run, from its options to its end. */
@@ -334,6 +338,7 @@ static int make_machine(struct run *run, struct sm_error *err)
     config.kernel = options->kernel;
     config.hostname = options->hostname ? options->hostname : hostname;
     config.kernel_args = options->kernel_args;
+    config.cold = options->cold || options->console;
     return sm_machine_new(run->host, run->image, &config, &run->machine, err);
 }
 

@@ -352,6 +352,11 @@ int session_open(struct loop *loop, int fd, const struct session_events *events,
     return 0;
 }
 
+void session_greeted(struct session *session)
+{
+    session->state = SESSION_OPEN;
+}
+
 void session_close(struct session *session)
 {
     struct sm_error why = {0};

@@ -46,6 +46,10 @@ struct session_events {
 int session_open(struct loop *loop, int fd, const struct session_events *events,
                  void *context, struct session **ret, struct sm_error *err);
 
+/* The agent has introduced itself before: its machine comes out of a snapshot,
+ * and goes on with the connection that it had. Right after session_open(). */
+void session_greeted(struct session *session);
+
 /*
  * End the session; the agent kills the programs that were not started with
  * AGENT_EXEC_KEEP. Programs that are still known have their `ended` first,

@@ -5,6 +5,7 @@
 #include "base/queue.h"
 #include "exec/exec.h"
 #include "machine/machine.h"
+#include "machine/template.h"
 #include "machine/worker.h"
 #include "platform/notifier.h"
 
@@ -54,6 +55,11 @@ struct machine {
     bool expired;
     struct worker *worker;
     struct session *session;
+    struct template_key template;
+    struct template_maker *maker; /* while the template is being made       */
+    bool from_template;           /* this start goes on from it             */
+    bool restored;                /* and the worker has got that far        */
+    uint64_t disk_bytes;          /* of the root disk                       */
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
     bool pause_answered;
@@ -68,6 +74,16 @@ struct machine {
  * SM_NOWAIT. False: time is up. */
 bool machine_turn(struct machine *machine, const bool *flag,
                   uint32_t timeout_ms);
+void machine_step(struct machine *machine, const char *what);
+/* End it from this side. */
+void machine_fail(struct machine *machine, const struct sm_error *why);
+/* Tell the agent what it is to be: SETUP. */
+int machine_set_up(struct machine *machine, struct sm_error *err);
+/* start.c: the template was of no use: boot. False: that is not why the worker
+ * has ended. */
+bool machine_boot_instead(struct machine *machine);
+extern const struct worker_events machine_worker_events;
+extern const struct session_events machine_session_events;
 /* The session is there: send the program. Failure becomes its end. */
 void program_send(struct program *program);
 /* Something was asked for outside of the loop: have machine_fd() show it. */

@@ -18,11 +18,10 @@ enum {
     ENTROPY_BYTES = 64,
     HOSTNAME_MAX = 63,
     /* How long a worker may need to say why its guest went silent. */
-    GRACE_MS = 5000,
-    START_TIMEOUT_MS = 60000
+    GRACE_MS = 5000
 };
 
-static void step(struct machine *machine, const char *what)
+void machine_step(struct machine *machine, const char *what)
 {
     worker_step_add(&machine->steps, what, clock_monotonic_ns());
 }
@@ -45,16 +44,22 @@ static void end(struct machine *machine, enum sm_end_reason reason,
     pthread_mutex_unlock(&machine->lock);
     loop_timer_stop(machine->grace);
     loop_timer_stop(machine->start_deadline);
+    template_maker_free(own_take(machine->maker));
     for (struct program *at = machine->programs; at; at = at->next)
         program_notify(at);
 }
 
-/* End it from this side. */
-static void end_failed(struct machine *machine, const struct sm_error *why)
+void machine_fail(struct machine *machine, const struct sm_error *why)
 {
     end(machine, SM_END_FAILED, why);
     if (machine->worker)
         worker_kill(machine->worker);
+}
+
+static void send_programs(struct machine *machine)
+{
+    for (struct program *at = machine->programs; at; at = at->next)
+        program_send(at);
 }
 
 /* The line in which the guest's kernel said why it panicked, "" if none. */
@@ -87,6 +92,8 @@ static void worker_ended(void *context, const struct worker_ended *ended)
     struct sm_error why = ended->error;
     char panic[256] = "";
 
+    if (ended->end == WORKER_END_FAILED && machine_boot_instead(machine))
+        return;
     if (ended->end == WORKER_END_PANIC)
         find_panic(machine, panic, sizeof panic);
     if (ended->end != WORKER_END_FAILED)
@@ -103,6 +110,11 @@ static void worker_stepped(void *context, const struct worker_steps *steps)
     for (unsigned i = 0; i < steps->count; i++)
         worker_step_add(&machine->steps, steps->step[i].name,
                         steps->step[i].at_ns);
+    /* What the programs read must not be lost with a template that fails. */
+    if (machine->from_template && !machine->restored) {
+        machine->restored = true;
+        send_programs(machine);
+    }
 }
 
 static void worker_paused(void *context, bool paused)
@@ -114,7 +126,7 @@ static void worker_paused(void *context, bool paused)
         machine->state = paused ? MACHINE_PAUSED : MACHINE_RUNNING;
 }
 
-static const struct worker_events worker_events = {
+const struct worker_events machine_worker_events = {
     .paused = worker_paused,
     .steps = worker_stepped,
     .ended = worker_ended,
@@ -122,12 +134,11 @@ static const struct worker_events worker_events = {
 
 /* The session ------------------------------------------------------------- */
 
-static void session_hello(void *context, const struct agent_hello *hello)
+int machine_set_up(struct machine *machine, struct sm_error *err)
 {
     static const char hosts_format[] = "127.0.0.1\tlocalhost\n"
                                        "::1\tlocalhost ip6-localhost\n"
                                        "127.0.1.1\t%s\n";
-    struct machine *machine = context;
     const char *hostname = machine->config.hostname;
     uint8_t entropy[ENTROPY_BYTES];
     char hosts[sizeof hosts_format + HOSTNAME_MAX];
@@ -152,39 +163,42 @@ static void session_hello(void *context, const struct agent_hello *hello)
         .entropy_count = sizeof entropy,
         .hostname = hostname,
         .root = {.source = "/dev/vda", .fstype = "ext4"},
+        .root_bytes = machine->disk_bytes,
         .files = files,
         .file_count = ARRAY_LEN(files),
     };
+    int rc = random_bytes(entropy, sizeof entropy, err);
+
+    if (!rc)
+        rc = random_bytes(setup.machine_id, sizeof setup.machine_id, err);
+    if (!rc)
+        rc = random_bytes(setup.boot_id, sizeof setup.boot_id, err);
+    return rc ? rc : session_setup(machine->session, &setup, err);
+}
+
+static void session_hello(void *context, const struct agent_hello *hello)
+{
+    struct machine *machine = context;
     struct sm_error err;
-    int rc = random_bytes(entropy, sizeof entropy, &err);
 
     (void)hello;
-    step(machine, "agent said hello");
-    if (!rc)
-        rc = random_bytes(setup.machine_id, sizeof setup.machine_id, &err);
-    if (!rc)
-        rc = random_bytes(setup.boot_id, sizeof setup.boot_id, &err);
-    if (!rc)
-        rc = session_setup(machine->session, &setup, &err);
-    if (rc) {
-        end_failed(machine, &err);
-        return;
-    }
-    for (struct program *at = machine->programs; at; at = at->next)
-        program_send(at);
+    machine_step(machine, "agent said hello");
+    if (machine_set_up(machine, &err) != 0)
+        machine_fail(machine, &err);
+    else
+        send_programs(machine);
 }
 
 static void session_ready(void *context)
 {
     struct machine *machine = context;
 
-    step(machine, "agent ready");
+    machine_step(machine, "agent ready");
     loop_timer_stop(machine->start_deadline);
     if (machine->state == MACHINE_STARTING)
         machine->state = MACHINE_RUNNING;
     /* Those that were made since the set-up left. */
-    for (struct program *at = machine->programs; at; at = at->next)
-        program_send(at);
+    send_programs(machine);
 }
 
 /* The agent is gone. Mostly because the whole guest is, and then the worker
@@ -198,10 +212,10 @@ static void session_closed(void *context, const struct sm_error *why)
         loop_timer_start(machine->grace, GRACE_MS);
         return;
     }
-    end_failed(machine, why);
+    machine_fail(machine, why);
 }
 
-static const struct session_events session_events = {
+const struct session_events machine_session_events = {
     .hello = session_hello,
     .ready = session_ready,
     .closed = session_closed,
@@ -213,7 +227,7 @@ static void grace_over(void *context)
     struct sm_error why;
 
     fail(&why, SM_EGUEST, "the guest's agent went away");
-    end_failed(machine, &why);
+    machine_fail(machine, &why);
 }
 
 /* Making ------------------------------------------------------------------ */
@@ -232,7 +246,7 @@ static void start_expired(void *context)
 
     fail(&why, SM_ETIMEOUT, "the guest's agent did not answer within %u ms",
          machine->start_timeout_ms);
-    end_failed(machine, &why);
+    machine_fail(machine, &why);
 }
 
 static void loop_woken(void *context)
@@ -340,6 +354,7 @@ void machine_free(struct machine *machine)
 {
     if (!machine)
         return;
+    template_maker_free(machine->maker);
     session_close(machine->session);
     worker_close(machine->worker);
     if (machine->loop) {
@@ -358,133 +373,6 @@ void machine_free(struct machine *machine)
     free_const(machine->paths.runtime_dir);
     pthread_mutex_destroy(&machine->lock);
     free(machine);
-}
-
-/* Starting ---------------------------------------------------------------- */
-
-static int open_input(const char *what, const char *folder, const char *name,
-                      int *ret, struct sm_error *err)
-{
-    AUTO_FREE char *path = NULL;
-    struct stat st;
-
-    if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", name) < 0) {
-        path = NULL;
-        return fail(err, SM_ENOMEM, "machine: out of memory");
-    }
-    /* A FIFO must not keep us waiting for a writer. */
-    *ret = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (*ret < 0 || fstat(*ret, &st) != 0)
-        return fail_os(err, "%s %s", what, path);
-    if (!S_ISREG(st.st_mode))
-        return fail(err, SM_EINVAL, "%s %s: not a regular file", what, path);
-    return 0;
-}
-
-/* Everything that the worker needs, opened. */
-static int open_files(struct machine *machine, int *fds, struct sm_error *err)
-{
-    const struct machine_config *config = &machine->config;
-    const char *runtime = machine->paths.runtime_dir;
-    int rc = config->kernel ? open_input("guest kernel", "", config->kernel,
-                                         &fds[WORKER_FD_KERNEL], err)
-                            : open_input("guest kernel", runtime, "vmlinux",
-                                         &fds[WORKER_FD_KERNEL], err);
-
-    if (!rc)
-        rc = open_input("guest agent", runtime, "initramfs.cpio",
-                        &fds[WORKER_FD_INITRD], err);
-    if (!rc)
-        rc = open_input("root file system", "", config->rootfs,
-                        &fds[WORKER_FD_DISK], err);
-    /* The worker's copy keeps it from being removed (rootfs/store.h). */
-    if (!rc)
-        rc = file_hold(fds[WORKER_FD_DISK], err);
-    if (!rc)
-        rc = file_unnamed(machine->paths.home, &fds[WORKER_FD_OVERLAY], err);
-    if (!rc)
-        rc = file_in_memory("supermachine-log", &machine->log_fd, err);
-    if (!rc)
-        fds[WORKER_FD_LOG] = machine->log_fd;
-    return rc;
-}
-
-static int launch(struct machine *machine, int *fds, struct sm_error *err)
-{
-    struct worker_start start = {
-        .memory_bytes = machine->config.memory_bytes,
-        .vcpus = machine->config.vcpus,
-        .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
-    };
-    AUTO_FREE char *program = NULL;
-    struct worker *worker = NULL;
-    bool killed;
-    int ends[2];
-    int rc;
-
-    if (asprintf(&program, "%s/supermachine-vmm", machine->paths.runtime_dir) <
-        0) {
-        program = NULL;
-        return fail(err, SM_ENOMEM, "machine: out of memory");
-    }
-    /* The process starts up while the files are opened. */
-    rc = worker_open(machine->loop, program, &worker_events, machine, &worker,
-                     err);
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&machine->lock);
-    machine->worker = worker;
-    killed = machine->killed;
-    pthread_mutex_unlock(&machine->lock);
-    if (killed)
-        return fail(err, SM_ECANCELED, "the machine was killed");
-    step(machine, "worker started");
-    rc = open_files(machine, fds, err);
-    if (!rc)
-        rc = stream_pair(ends, err);
-    if (rc)
-        return rc;
-    fds[WORKER_FD_AGENT] = ends[1];
-    rc = worker_start(worker, &start, fds, err);
-    if (rc)
-        close(ends[0]);
-    else
-        rc = session_open(machine->loop, ends[0], &session_events, machine,
-                          &machine->session, err);
-    step(machine, "request sent");
-    return rc;
-}
-
-int machine_start(struct machine *machine, uint32_t timeout_ms,
-                  struct sm_error *err)
-{
-    int fds[WORKER_FDS] = {-1, -1, -1, -1, -1, -1};
-    struct sm_error why;
-    int rc;
-
-    if (machine->state != MACHINE_NEW)
-        return fail(err, SM_ESTATE, "the machine was started before");
-    machine->state = MACHINE_STARTING;
-    machine->start_timeout_ms =
-        timeout_ms && timeout_ms != SM_NOWAIT ? timeout_ms : START_TIMEOUT_MS;
-    loop_timer_start(machine->start_deadline, machine->start_timeout_ms);
-    step(machine, "start called");
-    rc = launch(machine, fds, &why);
-    for (int i = 0; i < WORKER_FDS; i++)
-        if (fds[i] >= 0 && i != WORKER_FD_LOG)
-            close(fds[i]);
-    if (rc)
-        end_failed(machine, &why);
-    else if (timeout_ms == SM_NOWAIT)
-        machine_nudge(machine);
-    else
-        while (machine->state == MACHINE_STARTING)
-            loop_turn(machine->loop, -1);
-    if (machine->state != MACHINE_STOPPED)
-        return 0;
-    if (err)
-        *err = machine->end.why;
-    return machine->end.why.code;
 }
 
 /* Accounts ---------------------------------------------------------------- */

@@ -43,6 +43,7 @@ struct machine_config {
     const char *hostname;    /* NULL: random                     */
     const char *kernel_args; /* NULL: none                       */
     const char *rootfs;      /* path of the root disk's base     */
+    bool cold;               /* boot, even if there is a template */
 };
 
 /* Copies all; opens nothing yet. SM_ENOMEM, SM_EINVAL (host name). */

@@ -55,6 +55,17 @@ static int take_steps(struct worker *worker, struct wire_reader *from,
     return rc;
 }
 
+static int take_saved(struct worker *worker, struct wire_reader *from,
+                      struct sm_error *err)
+{
+    struct worker_saved saved;
+    int rc = worker_get_saved(from, &saved, err);
+
+    if (!rc && worker->events->saved)
+        worker->events->saved(worker->context, &saved);
+    return rc;
+}
+
 static int take_ended(struct worker *worker, struct wire_reader *from,
                       struct sm_error *err)
 {
@@ -89,7 +100,10 @@ static int take_message(struct worker *worker, size_t count,
         if (worker->events->paused)
             worker->events->paused(worker->context, type == WORKER_PAUSED);
         return 0;
+    case WORKER_SAVED:
+        return take_saved(worker, &from, err);
     case WORKER_PROBE:
+    case WORKER_SAVE:
     case WORKER_START:
     case WORKER_STOP:
     case WORKER_PAUSE:
@@ -210,6 +224,16 @@ int worker_pause(struct worker *worker, bool pause, struct sm_error *err)
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_simple(&message, pause ? WORKER_PAUSE : WORKER_RESUME);
     return send_message(worker, &message, NULL, 0, err);
+}
+
+int worker_save(struct worker *worker, const char *snapshot, const int *fds,
+                struct sm_error *err)
+{
+    struct buf message;
+
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_save(&message, snapshot);
+    return send_message(worker, &message, fds, WORKER_SAVE_FDS, err);
 }
 
 void worker_kill(const struct worker *worker)

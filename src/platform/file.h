@@ -13,6 +13,10 @@ int file_read_at(int fd, void *to, size_t count, uint64_t offset,
 int file_write_at(int fd, const void *from, size_t count, uint64_t offset,
                   struct sm_error *err);
 
+/* Make the file (bytes) long: what is new is a hole. */
+int file_set_size(int fd, uint64_t bytes, struct sm_error *err);
+/* Return once all of it would survive a loss of power. */
+int file_sync(int fd, struct sm_error *err);
 int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err);
 
 /* Hold (fd), as long as it or a copy of it is open in any process, with a lock

@@ -134,6 +134,7 @@ struct agent_setup {
     uint8_t machine_id[16];  /* over /etc/machine-id if the image has one  */
     uint8_t boot_id[16];     /* over /proc/sys/kernel/random/boot_id       */
     struct agent_mount root; /* source "": stay in the initramfs           */
+    uint64_t root_bytes;     /* size of its disk, to be waited for; 0: any */
     const struct agent_mount *mounts; /* after root, in this order          */
     uint32_t mount_count;
     const struct agent_file *files; /* after the mounts                   */

@@ -191,6 +191,7 @@ void agent_put_setup(struct buf *to, const struct agent_setup *setup)
     wire_put_u32(to, setup->file_count);
     for (uint32_t i = 0; i < setup->file_count; i++)
         put_file(to, &setup->files[i]);
+    wire_put_u64(to, setup->root_bytes);
     frame_end(to, begin);
 }
 
@@ -231,6 +232,8 @@ int agent_get_setup(struct agent_setup *ret, const struct frame *frame,
     wire_bytes(&request.from, ret->boot_id, sizeof ret->boot_id);
     read_mount(&request, &ret->root);
     read_setup_lists(&request, ret);
+    if (request.from.left)
+        ret->root_bytes = wire_u64(&request.from);
     if (!wire_ok(&request.from) || !agent_setup_is_valid(ret))
         return fail(err, SM_EPROTO, "malformed SETUP");
     return 0;

@@ -37,6 +37,20 @@ void worker_put_start(struct buf *to, const struct worker_start *start)
     wire_put_u64(to, start->memory_bytes);
     wire_put_u32(to, start->vcpus);
     wire_put_string(to, start->kernel_args);
+    wire_put_string(to, start->snapshot);
+}
+
+void worker_put_save(struct buf *to, const char *snapshot)
+{
+    worker_put_simple(to, WORKER_SAVE);
+    wire_put_string(to, snapshot);
+}
+
+void worker_put_saved(struct buf *to, const struct worker_saved *saved)
+{
+    worker_put_simple(to, WORKER_SAVED);
+    wire_put_u64(to, saved->memory_bytes);
+    wire_put_u64(to, saved->paused_ns);
 }
 
 void worker_put_probed(struct buf *to, const struct worker_probed *probed)
@@ -98,12 +112,34 @@ int worker_get_start(struct wire_reader *from, struct worker_start *ret,
     ret->memory_bytes = wire_u64(from);
     ret->vcpus = wire_u32(from);
     ret->kernel_args = wire_string(from);
+    ret->snapshot = wire_string(from);
     return finish(from, "start", err);
+}
+
+int worker_get_save(struct wire_reader *from, char **ret, struct sm_error *err)
+{
+    char *snapshot = wire_string(from);
+    int rc = finish(from, "save", err);
+
+    if (rc)
+        free(snapshot);
+    else
+        *ret = snapshot;
+    return rc;
+}
+
+int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
+                     struct sm_error *err)
+{
+    ret->memory_bytes = wire_u64(from);
+    ret->paused_ns = wire_u64(from);
+    return finish(from, "saved", err);
 }
 
 void worker_start_done(struct worker_start *start)
 {
     free(start->kernel_args);
+    free(start->snapshot);
     *start = (struct worker_start){0};
 }
 

@@ -15,10 +15,12 @@
  *            WORKER_STOP                      -> WORKER_ENDED
  *            WORKER_PAUSE                     -> WORKER_PAUSED
  *            WORKER_RESUME                    -> WORKER_RESUMED
+ *            WORKER_SAVE + 2 descriptors      -> WORKER_SAVED
  *   answers  WORKER_PAUSED   the vcpus stand still; WORKER_RESUMED: they run
  *            WORKER_PROBED   what the hypervisor can do
  *            WORKER_STEPS    what was done when, once the guest's agent has
- *                            connected
+ *                            connected, or the snapshot's has been taken over
+ *            WORKER_SAVED    the machine is in the files and runs again
  *            WORKER_ENDED    why there is no machine (any more); the last word
  */
 #ifndef SM_PROTO_WORKER_H
@@ -29,7 +31,7 @@
 
 #include <stdbool.h>
 
-enum { WORKER_VERSION = 1 };
+enum { WORKER_VERSION = 2 };
 
 enum worker_type {
     WORKER_PROBE = 1,
@@ -37,17 +39,22 @@ enum worker_type {
     WORKER_STOP = 3,
     WORKER_PAUSE = 4,
     WORKER_RESUME = 5,
+    WORKER_SAVE = 6,
     WORKER_PROBED = 64,
     WORKER_STEPS = 65,
     WORKER_ENDED = 66,
     WORKER_PAUSED = 67,
-    WORKER_RESUMED = 68
+    WORKER_RESUMED = 68,
+    WORKER_SAVED = 69
 };
 
-/* The descriptors of WORKER_START, in this order. */
+/* The descriptors of WORKER_START, in this order. Of a machine that comes out
+ * of a snapshot, the first two are the snapshot's. */
 enum worker_fd {
-    WORKER_FD_KERNEL,  /* kernel image, read-only                           */
-    WORKER_FD_INITRD,  /* initramfs, read-only                              */
+    WORKER_FD_KERNEL, /* kernel image, read-only                           */
+    WORKER_FD_STATE = WORKER_FD_KERNEL,
+    WORKER_FD_INITRD, /* initramfs, read-only                              */
+    WORKER_FD_MEMORY = WORKER_FD_INITRD,
     WORKER_FD_DISK,    /* root disk's immutable base, read-only             */
     WORKER_FD_OVERLAY, /* empty file for the machine's writes               */
     WORKER_FD_AGENT,   /* stream: becomes the agent's first connection      */
@@ -55,10 +62,20 @@ enum worker_fd {
     WORKER_FDS
 };
 
+/* The descriptors of WORKER_SAVE: empty files. */
+enum worker_save_fd { WORKER_SAVE_STATE, WORKER_SAVE_MEMORY, WORKER_SAVE_FDS };
+
 struct worker_start {
     uint64_t memory_bytes;
     uint32_t vcpus;
-    char *kernel_args; /* added to the command line; "" for none */
+    char *kernel_args; /* added to the command line; "" for none        */
+    char *snapshot;    /* what the snapshot must be of; "": boot a kernel */
+};
+
+/* A snapshot: what was written. */
+struct worker_saved {
+    uint64_t memory_bytes; /* of the memory that is not zero           */
+    uint64_t paused_ns;    /* how long the machine stood still         */
 };
 
 /* What a hypervisor was found to be. */
@@ -113,6 +130,9 @@ void worker_put_simple(struct buf *to, enum worker_type type);
 void worker_put_start(struct buf *to, const struct worker_start *start);
 void worker_put_probed(struct buf *to, const struct worker_probed *probed);
 void worker_put_steps(struct buf *to, const struct worker_steps *steps);
+/* (snapshot): what it is of, as worker_start.snapshot will ask for it. */
+void worker_put_save(struct buf *to, const char *snapshot);
+void worker_put_saved(struct buf *to, const struct worker_saved *saved);
 void worker_put_ended(struct buf *to, const struct worker_ended *ended);
 
 /* The message's type; the reader stands behind it. SM_EPROTO: too short or
@@ -127,6 +147,10 @@ void worker_start_done(struct worker_start *start);
 int worker_get_probed(struct wire_reader *from, struct worker_probed *ret,
                       struct sm_error *err);
 void worker_probed_done(struct worker_probed *probed);
+/* *ret is the caller's. */
+int worker_get_save(struct wire_reader *from, char **ret, struct sm_error *err);
+int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
+                     struct sm_error *err);
 int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
                      struct sm_error *err);
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,

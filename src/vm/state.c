@@ -18,6 +18,8 @@
 
 #include "base/own.h"
 
+#include <string.h>
+
 enum {
     PART_VERSION = 1,
     VCPU_BYTES_MAX = 1 << 20,

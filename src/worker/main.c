@@ -16,6 +16,7 @@
 #include "platform/process.h"
 #include "proto/agent.h"
 #include "proto/worker.h"
+#include "snapshot/snapshot.h"
 #include "vm/vm.h"
 #include "worker/console.h"
 
@@ -186,17 +187,64 @@ static int open_disk(int *base_fd, int *overlay_fd, struct block **ret,
     return 0;
 }
 
+/* Boot the kernel that came. */
+static int boot(struct worker *worker, struct vm_config *config,
+                const struct worker_start *start, const int *fds,
+                struct sm_error *err)
+{
+    AUTO_FREE char *cmdline = NULL;
+
+    if (asprintf(&cmdline, "%s %s", kernel_cmdline, start->kernel_args) < 0) {
+        cmdline = NULL;
+        block_free(config->disk);
+        return fail(err, SM_ENOMEM, "out of memory");
+    }
+    config->cmdline = cmdline;
+    config->kernel_fd = fds[WORKER_FD_KERNEL];
+    config->initrd_fd = fds[WORKER_FD_INITRD];
+    return vm_new(config, &worker->vm, err);
+}
+
+/* Go on with the machine that came, and with its agent's connection. */
+static int restore(struct worker *worker, struct vm_config *config,
+                   const struct worker_start *start, const int *fds,
+                   struct sm_error *err)
+{
+    struct vm_saved saved = {.memory_fd = fds[WORKER_FD_MEMORY]};
+    struct snapshot snapshot = {0};
+    struct buf message;
+    int rc =
+        snapshot_read(fds[WORKER_FD_STATE], start->snapshot, &snapshot, err);
+
+    if (rc) {
+        block_free(config->disk);
+        return rc;
+    }
+    saved.state = snapshot.state;
+    saved.count = snapshot.state_count;
+    config->saved = &saved;
+    rc = vm_new(config, &worker->vm, err);
+    snapshot_done(&snapshot);
+    if (!rc)
+        rc = vm_adopt(worker->vm, AGENT_PORT, own_take_fd(&worker->agent_fd),
+                      err);
+    if (rc)
+        return rc;
+    add_step(worker, "machine restored");
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_steps(&message, &worker->steps);
+    tell(&message);
+    return 0;
+}
+
 static int make_machine(struct worker *worker, const struct worker_start *start,
                         int *fds, struct sm_error *err)
 {
-    AUTO_FREE char *cmdline = NULL;
     struct vm_config config = {
         .hv = hv_host(),
         .hv_device_fd = -1,
         .memory_bytes = start->memory_bytes,
         .vcpus = start->vcpus,
-        .kernel_fd = fds[WORKER_FD_KERNEL],
-        .initrd_fd = fds[WORKER_FD_INITRD],
         .loop = worker->loop,
         .events = &vm_events,
         .context = worker,
@@ -207,15 +255,10 @@ static int make_machine(struct worker *worker, const struct worker_start *start,
 
     if (rc)
         return rc;
-    if (asprintf(&cmdline, "%s %s", kernel_cmdline, start->kernel_args) < 0) {
-        cmdline = NULL;
-        block_free(config.disk);
-        return fail(err, SM_ENOMEM, "out of memory");
-    }
-    config.cmdline = cmdline;
     console_init(&worker->console, own_take_fd(&fds[WORKER_FD_LOG]));
     worker->agent_fd = own_take_fd(&fds[WORKER_FD_AGENT]);
-    rc = vm_new(&config, &worker->vm, err);
+    rc = start->snapshot[0] ? restore(worker, &config, start, fds, err)
+                            : boot(worker, &config, start, fds, err);
     if (!rc)
         vm_run(worker->vm);
     return rc;
@@ -256,6 +299,36 @@ static int take_pause(struct worker *worker, bool pause, struct sm_error *err)
     return 0;
 }
 
+static int take_save(struct worker *worker, struct wire_reader *from,
+                     const struct channel_message *message,
+                     struct sm_error *err)
+{
+    AUTO_FREE char *label = NULL;
+    struct worker_saved saved = {.paused_ns = clock_monotonic_ns()};
+    struct buf answer;
+    int rc = worker_get_save(from, &label, err);
+
+    if (!rc && !worker->vm)
+        rc = fail(err, SM_EPROTO, "save before the machine has started");
+    if (!rc && message->fd_count != WORKER_SAVE_FDS)
+        rc = fail(err, SM_EPROTO, "%u descriptors, expected %d",
+                  message->fd_count, WORKER_SAVE_FDS);
+    if (rc)
+        return rc;
+    vm_pause(worker->vm);
+    rc = snapshot_write(worker->vm, label, message->fds[WORKER_SAVE_STATE],
+                        message->fds[WORKER_SAVE_MEMORY], &saved.memory_bytes,
+                        err);
+    vm_resume(worker->vm);
+    if (rc)
+        return rc;
+    saved.paused_ns = clock_monotonic_ns() - saved.paused_ns;
+    buf_init(&answer, CHANNEL_BYTES_MAX);
+    worker_put_saved(&answer, &saved);
+    tell(&answer);
+    return 0;
+}
+
 static int take_message(struct worker *worker, struct channel_message *message,
                         struct sm_error *err)
 {
@@ -279,8 +352,11 @@ static int take_message(struct worker *worker, struct channel_message *message,
     case WORKER_PAUSE:
     case WORKER_RESUME:
         return take_pause(worker, type == WORKER_PAUSE, err);
+    case WORKER_SAVE:
+        return take_save(worker, &from, message, err);
     case WORKER_PROBED:
     case WORKER_STEPS:
+    case WORKER_SAVED:
     case WORKER_ENDED:
     case WORKER_PAUSED:
     case WORKER_RESUMED:

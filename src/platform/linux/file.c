@@ -61,6 +61,21 @@ int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err)
     return 0;
 }
 
+int file_set_size(int fd, uint64_t bytes, struct sm_error *err)
+{
+    if (ftruncate(fd, (off_t)bytes) != 0)
+        return fail_os(err, "set the size of a file");
+    return 0;
+}
+
+int file_sync(int fd, struct sm_error *err)
+{
+    while (fsync(fd) != 0)
+        if (errno != EINTR)
+            return fail_os(err, "sync");
+    return 0;
+}
+
 int file_hold(int fd, struct sm_error *err)
 {
     struct stat st;

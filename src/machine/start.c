@@ -1,0 +1,267 @@
+/* start.c: a machine starts: out of its template, or by booting.
+ *
+ * How it works
+ *   The worker process starts up while the files are opened that it will need.
+ *   Is there a template (template.h), its two files take the place of kernel
+ *   and agent, and the set-up leaves for the agent at once; the programs
+ *   follow as soon as the worker says that the machine is there, while the
+ *   agent is still busy with the set-up. Is there none, it is made first, and
+ *   the worker waits. What goes wrong with templates never fails a start: the
+ *   machine boots.
+ *
+ *   A machine with a kernel, or kernel arguments, of the caller's boots.
+ */
+#include "machine/inside.h"
+
+#include "base/own.h"
+#include "platform/channel.h"
+#include "platform/file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum { START_TIMEOUT_MS = 60000 };
+
+static int open_input(const char *what, const char *folder, const char *name,
+                      int *ret, struct sm_error *err)
+{
+    AUTO_FREE char *path = NULL;
+    struct stat st;
+
+    if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", name) < 0) {
+        path = NULL;
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    }
+    /* A FIFO must not keep us waiting for a writer. */
+    *ret = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*ret < 0 || fstat(*ret, &st) != 0)
+        return fail_os(err, "%s %s", what, path);
+    if (!S_ISREG(st.st_mode))
+        return fail(err, SM_EINVAL, "%s %s: not a regular file", what, path);
+    return 0;
+}
+
+static int open_boot(const struct machine *machine, int *fds,
+                     struct sm_error *err)
+{
+    const struct machine_config *config = &machine->config;
+    const char *runtime = machine->paths.runtime_dir;
+    int rc = config->kernel ? open_input("guest kernel", "", config->kernel,
+                                         &fds[WORKER_FD_KERNEL], err)
+                            : open_input("guest kernel", runtime, "vmlinux",
+                                         &fds[WORKER_FD_KERNEL], err);
+
+    return rc ? rc
+              : open_input("guest agent", runtime, "initramfs.cpio",
+                           &fds[WORKER_FD_INITRD], err);
+}
+
+/* Everything else that the worker needs. */
+static int open_own(struct machine *machine, int *fds, struct sm_error *err)
+{
+    int rc = open_input("root file system", "", machine->config.rootfs,
+                        &fds[WORKER_FD_DISK], err);
+
+    /* The worker's copy keeps it from being removed (rootfs/store.h). */
+    if (!rc)
+        rc = file_hold(fds[WORKER_FD_DISK], err);
+    if (!rc)
+        rc = file_size(fds[WORKER_FD_DISK], &machine->disk_bytes, err);
+    if (!rc)
+        rc = file_unnamed(machine->paths.home, &fds[WORKER_FD_OVERLAY], err);
+    if (!rc && machine->log_fd < 0)
+        rc = file_in_memory("supermachine-log", &machine->log_fd, err);
+    if (!rc) {
+        fds[WORKER_FD_LOG] = fcntl(machine->log_fd, F_DUPFD_CLOEXEC, 0);
+        if (fds[WORKER_FD_LOG] < 0)
+            rc = fail_os(err, "log");
+    }
+    return rc;
+}
+
+/* Send the request and open the session: the worker has what it needs. */
+static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
+{
+    struct worker_start start = {
+        .memory_bytes = machine->config.memory_bytes,
+        .vcpus = machine->config.vcpus,
+        .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
+        .snapshot = machine->from_template ? machine->template.label
+                                           : (char *)(uintptr_t) "",
+    };
+    int ends[2];
+    int rc = open_own(machine, fds, err);
+
+    if (!rc)
+        rc = stream_pair(ends, err);
+    if (rc)
+        return rc;
+    fds[WORKER_FD_AGENT] = ends[1];
+    rc = worker_start(machine->worker, &start, fds, err);
+    if (rc) {
+        close(ends[0]);
+        return rc;
+    }
+    rc = session_open(machine->loop, ends[0], &machine_session_events, machine,
+                      &machine->session, err);
+    machine_step(machine, "request sent");
+    if (rc || !machine->from_template)
+        return rc;
+    session_greeted(machine->session);
+    return machine_set_up(machine, err);
+}
+
+static void close_all(int *fds)
+{
+    for (int i = 0; i < WORKER_FDS; i++)
+        if (fds[i] >= 0)
+            close(own_take_fd(&fds[i]));
+}
+
+static int open_worker(struct machine *machine, struct sm_error *err)
+{
+    AUTO_FREE char *program = NULL;
+    struct worker *worker = NULL;
+    bool killed;
+    int rc;
+
+    if (asprintf(&program, "%s/supermachine-vmm", machine->paths.runtime_dir) <
+        0) {
+        program = NULL;
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    }
+    rc = worker_open(machine->loop, program, &machine_worker_events, machine,
+                     &worker, err);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&machine->lock);
+    machine->worker = worker;
+    killed = machine->killed;
+    pthread_mutex_unlock(&machine->lock);
+    if (killed)
+        return fail(err, SM_ECANCELED, "the machine was killed");
+    machine_step(machine, "worker started");
+    return 0;
+}
+
+/* Have the template's files in the place of kernel and agent. */
+static bool use_template(struct machine *machine, int *fds)
+{
+    int state;
+    int memory;
+
+    if (template_open(&machine->paths, &machine->template, &state, &memory,
+                      NULL) != 0)
+        return false;
+    close(fds[WORKER_FD_KERNEL]);
+    close(fds[WORKER_FD_INITRD]);
+    fds[WORKER_FD_STATE] = state;
+    fds[WORKER_FD_MEMORY] = memory;
+    machine->from_template = true;
+    return true;
+}
+
+static bool wants_template(const struct machine *machine)
+{
+    return !machine->config.cold && !machine->config.kernel &&
+           !machine->config.kernel_args[0];
+}
+
+/* The worker waits for its request: give it one. */
+static void go_on(struct machine *machine, bool with_template)
+{
+    int fds[WORKER_FDS] = {-1, -1, -1, -1, -1, -1};
+    struct sm_error why;
+    int rc = open_boot(machine, fds, &why);
+
+    if (!rc && with_template)
+        use_template(machine, fds);
+    if (!rc)
+        rc = hand_over(machine, fds, &why);
+    close_all(fds);
+    if (rc)
+        machine_fail(machine, &why);
+}
+
+static void template_made(void *context, int rc, const struct sm_error *err)
+{
+    struct machine *machine = context;
+
+    (void)err;
+    template_maker_free(own_take(machine->maker));
+    machine_step(machine, rc ? "template failed" : "template made");
+    go_on(machine, rc == 0);
+}
+
+/* Returns 0 also if the template has to be made first. */
+static int launch(struct machine *machine, int *fds, struct sm_error *err)
+{
+    int rc = open_worker(machine, err);
+
+    if (!rc)
+        rc = open_boot(machine, fds, err);
+    if (rc)
+        return rc;
+    if (!wants_template(machine) ||
+        template_key_make(&machine->paths, machine->config.memory_bytes,
+                          machine->config.vcpus, fds[WORKER_FD_KERNEL],
+                          fds[WORKER_FD_INITRD], &machine->template, NULL) ||
+        use_template(machine, fds))
+        return hand_over(machine, fds, err);
+    rc = template_make(machine->loop, &machine->paths, &machine->template,
+                       fds[WORKER_FD_KERNEL], fds[WORKER_FD_INITRD],
+                       template_made, machine, &machine->maker, NULL);
+    return rc ? hand_over(machine, fds, err) : 0;
+}
+
+bool machine_boot_instead(struct machine *machine)
+{
+    struct sm_error why;
+
+    if (!machine->from_template || machine->restored || machine->killed ||
+        machine->state != MACHINE_STARTING)
+        return false;
+    machine_step(machine, "template refused");
+    template_drop(&machine->paths, &machine->template);
+    machine->from_template = false;
+    session_close(own_take(machine->session));
+    pthread_mutex_lock(&machine->lock);
+    worker_close(own_take(machine->worker));
+    pthread_mutex_unlock(&machine->lock);
+    if (open_worker(machine, &why) != 0)
+        machine_fail(machine, &why);
+    else
+        go_on(machine, false);
+    return true;
+}
+
+int machine_start(struct machine *machine, uint32_t timeout_ms,
+                  struct sm_error *err)
+{
+    int fds[WORKER_FDS] = {-1, -1, -1, -1, -1, -1};
+    struct sm_error why;
+    int rc;
+
+    if (machine->state != MACHINE_NEW)
+        return fail(err, SM_ESTATE, "the machine was started before");
+    machine->state = MACHINE_STARTING;
+    machine->start_timeout_ms =
+        timeout_ms && timeout_ms != SM_NOWAIT ? timeout_ms : START_TIMEOUT_MS;
+    loop_timer_start(machine->start_deadline, machine->start_timeout_ms);
+    machine_step(machine, "start called");
+    rc = launch(machine, fds, &why);
+    close_all(fds);
+    if (rc)
+        machine_fail(machine, &why);
+    else if (timeout_ms == SM_NOWAIT)
+        machine_nudge(machine);
+    else
+        while (machine->state == MACHINE_STARTING)
+            loop_turn(machine->loop, -1);
+    if (machine->state != MACHINE_STOPPED)
+        return 0;
+    if (err)
+        *err = machine->end.why;
+    return machine->end.why.code;
+}

@@ -1,0 +1,75 @@
+/* template.h: machines that were booted before anybody asked for them.
+ *
+ * How it works
+ *   A template is a snapshot of a machine that has booted our kernel and our
+ *   agent and nothing else: no image, no program of a user. There is one for
+ *   each combination of what it depends on (kernel, agent, worker, memory,
+ *   vcpus, host), which is its key. Every start looks for its template, and
+ *   goes on from there; where there is none yet, the first start makes it.
+ *
+ *       HOME/templates/KEY/state, memory     see snapshot/snapshot.h
+ *       HOME/templates/KEY.new/              being made, by who holds its lock
+ *
+ *   A template appears whole, by one rename, when both files are on the disk,
+ *   and never changes. Several processes make it once: who finds it being made
+ *   boots its own machine meanwhile. A maker that was killed leaves a folder
+ *   whose lock is free, for the next one to take over.
+ *
+ *   The template's disk is a placeholder: the restored machine's own disk takes
+ *   its place, and the agent waits until the kernel has seen that.
+ */
+#ifndef SM_MACHINE_TEMPLATE_H
+#define SM_MACHINE_TEMPLATE_H
+
+#include "base/error.h"
+#include "machine/imaging.h"
+#include "platform/loop.h"
+
+#include <stdint.h>
+
+enum { TEMPLATE_LABEL_MAX = 1024, TEMPLATE_NAME_MAX = 24 };
+
+/* What a template is of. */
+struct template_key {
+    uint64_t memory_bytes;
+    uint32_t vcpus;
+    char label[TEMPLATE_LABEL_MAX]; /* everything, as text               */
+    char name[TEMPLATE_NAME_MAX];   /* of its folder                     */
+};
+
+/* For machines of (memory_bytes) and (vcpus) that boot (kernel_fd) and
+ * (initrd_fd). SM_EIO, SM_ENOENT (worker program). */
+int template_key_make(const struct machine_paths *paths, uint64_t memory_bytes,
+                      uint32_t vcpus, int kernel_fd, int initrd_fd,
+                      struct template_key *ret, struct sm_error *err);
+
+/* Open the template of (key), and note that it was used. SM_ENOENT: there is
+ * none. */
+int template_open(const struct machine_paths *paths,
+                  const struct template_key *key, int *ret_state_fd,
+                  int *ret_memory_fd, struct sm_error *err);
+/* It is of no use: the next start makes it anew. */
+void template_drop(const struct machine_paths *paths,
+                   const struct template_key *key);
+
+struct template_maker;
+
+/* It is made, (rc) 0, or why it is not. template_maker_free() may be called
+ * here. */
+typedef void template_made_fn(void *context, int rc,
+                              const struct sm_error *err);
+
+/*
+ * Begin to make the template of (key) on (loop), with the descriptors that the
+ * key was made with, which are borrowed. (made) comes later, from the loop.
+ * Returns 0, SM_EBUSY (somebody else is at it), SM_ENOMEM, SM_ENOSPC, SM_EIO
+ * and so on; then nothing goes on.
+ */
+int template_make(struct loop *loop, const struct machine_paths *paths,
+                  const struct template_key *key, int kernel_fd, int initrd_fd,
+                  template_made_fn *made, void *context,
+                  struct template_maker **ret, struct sm_error *err);
+/* Gives up what is not finished. NULL is fine. */
+void template_maker_free(struct template_maker *maker);
+
+#endif
