@@ -59,6 +59,8 @@ struct machine {
     struct template_maker *maker; /* while the template is being made       */
     bool from_template;           /* this start goes on from it             */
     bool restored;                /* and the worker has got that far        */
+    bool template_cold;           /* nobody knows yet what is written first */
+    struct file_fresh hot;        /* where the worker lists it              */
     uint64_t disk_bytes;          /* of the root disk                       */
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
@@ -82,6 +84,10 @@ int machine_set_up(struct machine *machine, struct sm_error *err);
 /* start.c: the template was of no use: boot. False: that is not why the worker
  * has ended. */
 bool machine_boot_instead(struct machine *machine);
+/* Once the machine is ready: what it has written to is what the next ones of
+ * its template will. */
+void machine_note_hot(struct machine *machine);
+void machine_keep_hot(struct machine *machine);
 extern const struct worker_events machine_worker_events;
 extern const struct session_events machine_session_events;
 /* The session is there: send the program. Failure becomes its end. */

@@ -126,7 +126,13 @@ static void worker_paused(void *context, bool paused)
         machine->state = paused ? MACHINE_PAUSED : MACHINE_RUNNING;
 }
 
+static void worker_hot_done(void *context)
+{
+    machine_keep_hot(context);
+}
+
 const struct worker_events machine_worker_events = {
+    .hot_done = worker_hot_done,
     .paused = worker_paused,
     .steps = worker_stepped,
     .ended = worker_ended,
@@ -197,6 +203,7 @@ static void session_ready(void *context)
     loop_timer_stop(machine->start_deadline);
     if (machine->state == MACHINE_STARTING)
         machine->state = MACHINE_RUNNING;
+    machine_note_hot(machine);
     /* Those that were made since the set-up left. */
     send_programs(machine);
 }
@@ -323,6 +330,7 @@ int machine_new(const struct machine_paths *paths,
     if (!machine)
         return fail(err, SM_ENOMEM, "machine: out of memory");
     machine->log_fd = -1;
+    machine->hot = FILE_FRESH_NONE;
     pthread_mutex_init(&machine->lock, NULL);
     rc = copy_config(machine, paths, config, err);
     if (!rc)
@@ -365,6 +373,7 @@ void machine_free(struct machine *machine)
     }
     if (machine->log_fd >= 0)
         close(machine->log_fd);
+    file_fresh_done(&machine->hot);
     free_const(machine->config.hostname);
     free_const(machine->config.kernel);
     free_const(machine->config.kernel_args);

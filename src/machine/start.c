@@ -89,6 +89,7 @@ static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
         .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
         .snapshot = machine->from_template ? machine->template.label
                                            : (char *)(uintptr_t) "",
+        .state_at = machine->config.memory_bytes,
     };
     int ends[2];
     int rc = open_own(machine, fds, err);
@@ -114,7 +115,7 @@ static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
 
 static void close_all(int *fds)
 {
-    for (int i = 0; i < WORKER_FDS; i++)
+    for (int i = 0; i < WORKER_FDS_MAX; i++)
         if (fds[i] >= 0)
             close(own_take_fd(&fds[i]));
 }
@@ -148,17 +149,25 @@ static int open_worker(struct machine *machine, struct sm_error *err)
 /* Have the template's files in the place of kernel and agent. */
 static bool use_template(struct machine *machine, int *fds)
 {
+    int hot;
     int state;
     int memory;
 
-    if (template_open(&machine->paths, &machine->template, &state, &memory,
+    if (template_open(&machine->paths, &machine->template, &state, &hot,
                       NULL) != 0)
         return false;
+    memory = fcntl(state, F_DUPFD_CLOEXEC, 0);
+    if (memory < 0) {
+        close(state);
+        return false;
+    }
     close(fds[WORKER_FD_KERNEL]);
     close(fds[WORKER_FD_INITRD]);
     fds[WORKER_FD_STATE] = state;
     fds[WORKER_FD_MEMORY] = memory;
+    fds[WORKER_FD_HOT] = hot;
     machine->from_template = true;
+    machine->template_cold = hot < 0;
     return true;
 }
 
@@ -168,10 +177,25 @@ static bool wants_template(const struct machine *machine)
            !machine->config.kernel_args[0];
 }
 
+void machine_note_hot(struct machine *machine)
+{
+    if (machine->template_cold && machine->hot.fd < 0 &&
+        template_hot_open(&machine->paths, &machine->hot, NULL) == 0 &&
+        worker_hot(machine->worker, machine->hot.fd, NULL) != 0)
+        file_fresh_done(&machine->hot);
+}
+
+void machine_keep_hot(struct machine *machine)
+{
+    if (machine->hot.fd >= 0)
+        template_hot_keep(&machine->paths, &machine->template, &machine->hot);
+    file_fresh_done(&machine->hot);
+}
+
 /* The worker waits for its request: give it one. */
 static void go_on(struct machine *machine, bool with_template)
 {
-    int fds[WORKER_FDS] = {-1, -1, -1, -1, -1, -1};
+    int fds[WORKER_FDS_MAX] = {-1, -1, -1, -1, -1, -1, -1};
     struct sm_error why;
     int rc = open_boot(machine, fds, &why);
 
@@ -239,7 +263,7 @@ bool machine_boot_instead(struct machine *machine)
 int machine_start(struct machine *machine, uint32_t timeout_ms,
                   struct sm_error *err)
 {
-    int fds[WORKER_FDS] = {-1, -1, -1, -1, -1, -1};
+    int fds[WORKER_FDS_MAX] = {-1, -1, -1, -1, -1, -1, -1};
     struct sm_error why;
     int rc;
 

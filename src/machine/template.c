@@ -3,7 +3,6 @@
 
 #include "base/own.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,55 +70,71 @@ int template_key_make(const struct machine_paths *paths, uint64_t memory_bytes,
     return 0;
 }
 
-static int path_of(const struct machine_paths *paths,
-                   const struct template_key *key, char **ret,
-                   struct sm_error *err)
+int template_path(const struct machine_paths *paths, const char *name,
+                  const char *ending, char **ret, struct sm_error *err)
 {
-    if (asprintf(ret, "%s/templates/%s", paths->home, key->name) >= 0)
+    if (asprintf(ret, "%s/templates%s%s%s", paths->home, name[0] ? "/" : "",
+                 name, ending) >= 0)
         return 0;
     *ret = NULL;
     return fail(err, SM_ENOMEM, "template: out of memory");
 }
 
-int template_open(const struct machine_paths *paths,
-                  const struct template_key *key, int *ret_state_fd,
-                  int *ret_memory_fd, struct sm_error *err)
+static int open_one(const struct machine_paths *paths,
+                    const struct template_key *key, const char *ending)
 {
     AUTO_FREE char *path = NULL;
-    AUTO_CLOSE int folder = -1;
-    AUTO_CLOSE int state = -1;
-    AUTO_CLOSE int memory = -1;
-    int rc = path_of(paths, key, &path, err);
 
-    if (rc)
-        return rc;
-    folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0)
-        state = openat(folder, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (state >= 0)
-        memory = openat(folder, "memory", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (memory < 0)
+    if (template_path(paths, key->name, ending, &path, NULL) != 0)
+        return -1;
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+int template_open(const struct machine_paths *paths,
+                  const struct template_key *key, int *ret_fd, int *ret_hot,
+                  struct sm_error *err)
+{
+    int fd = open_one(paths, key, "");
+
+    if (fd < 0)
         return fail_os(err, "template %s", key->name);
-    /* When it was last used: see template_sweep(). */
-    futimens(folder, NULL);
-    *ret_state_fd = own_take_fd(&state);
-    *ret_memory_fd = own_take_fd(&memory);
+    /* When it was last used: see sweep() of the maker. */
+    futimens(fd, NULL);
+    *ret_fd = fd;
+    *ret_hot = open_one(paths, key, ".hot");
     return 0;
+}
+
+int template_hot_open(const struct machine_paths *paths, struct file_fresh *ret,
+                      struct sm_error *err)
+{
+    AUTO_FREE char *path = NULL;
+    int rc = template_path(paths, "", "", &path, err);
+
+    return rc ? rc : file_fresh_open(path, ret, err);
+}
+
+void template_hot_keep(const struct machine_paths *paths,
+                       const struct template_key *key, struct file_fresh *fresh)
+{
+    AUTO_FREE char *path = NULL;
+
+    if (template_path(paths, key->name, ".hot", &path, NULL) == 0)
+        file_fresh_keep(fresh, path, NULL);
+}
+
+static void drop_one(const struct machine_paths *paths,
+                     const struct template_key *key, const char *ending)
+{
+    AUTO_FREE char *path = NULL;
+
+    if (template_path(paths, key->name, ending, &path, NULL) == 0)
+        unlink(path);
 }
 
 void template_drop(const struct machine_paths *paths,
                    const struct template_key *key)
 {
-    AUTO_FREE char *path = NULL;
-    AUTO_CLOSE int folder = -1;
-
-    if (path_of(paths, key, &path, NULL))
-        return;
-    folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return;
-    /* Without its state it is no template, whatever comes between. */
-    unlinkat(folder, "state", 0);
-    unlinkat(folder, "memory", 0);
-    rmdir(path);
+    drop_one(paths, key, "");
+    drop_one(paths, key, ".hot");
 }

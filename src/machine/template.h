@@ -7,13 +7,14 @@
  *   vcpus, host), which is its key. Every start looks for its template, and
  *   goes on from there; where there is none yet, the first start makes it.
  *
- *       HOME/templates/KEY/state, memory     see snapshot/snapshot.h
- *       HOME/templates/KEY.new/              being made, by who holds its lock
+ *       HOME/templates/KEY        the snapshot: memory, then state
+ *       HOME/templates/KEY.hot    what its machines write to first
+ *       HOME/templates/KEY.lock   locked by who makes it
  *
- *   A template appears whole, by one rename, when both files are on the disk,
- *   and never changes. Several processes make it once: who finds it being made
- *   boots its own machine meanwhile. A maker that was killed leaves a folder
- *   whose lock is free, for the next one to take over.
+ *   A template appears whole, by getting its name when all of it is on the
+ *   disk, and never changes. Several processes make it once: who finds it being
+ *   made boots its own machine meanwhile. A maker that is killed leaves
+ *   nothing.
  *
  *   The template's disk is a placeholder: the restored machine's own disk takes
  *   its place, and the agent waits until the kernel has seen that.
@@ -23,6 +24,7 @@
 
 #include "base/error.h"
 #include "machine/imaging.h"
+#include "platform/file.h"
 #include "platform/loop.h"
 
 #include <stdint.h>
@@ -34,7 +36,7 @@ struct template_key {
     uint64_t memory_bytes;
     uint32_t vcpus;
     char label[TEMPLATE_LABEL_MAX]; /* everything, as text               */
-    char name[TEMPLATE_NAME_MAX];   /* of its folder                     */
+    char name[TEMPLATE_NAME_MAX];   /* of its file                       */
 };
 
 /* For machines of (memory_bytes) and (vcpus) that boot (kernel_fd) and
@@ -43,11 +45,23 @@ int template_key_make(const struct machine_paths *paths, uint64_t memory_bytes,
                       uint32_t vcpus, int kernel_fd, int initrd_fd,
                       struct template_key *ret, struct sm_error *err);
 
-/* Open the template of (key), and note that it was used. SM_ENOENT: there is
- * none. */
+/* HOME/templates, (name) and (ending) in one. The caller frees *ret. */
+int template_path(const struct machine_paths *paths, const char *name,
+                  const char *ending, char **ret, struct sm_error *err);
+
+/* Open the template of (key), and note that it was used. *ret_hot is -1 if what
+ * its machines write to first is not known. SM_ENOENT: there is none. */
 int template_open(const struct machine_paths *paths,
-                  const struct template_key *key, int *ret_state_fd,
-                  int *ret_memory_fd, struct sm_error *err);
+                  const struct template_key *key, int *ret_fd, int *ret_hot,
+                  struct sm_error *err);
+/* For the first machine that comes out of it: a file for what it has written
+ * to, and, once that is filled, its place beside the template. Who fails at
+ * this has only lost time. */
+int template_hot_open(const struct machine_paths *paths, struct file_fresh *ret,
+                      struct sm_error *err);
+void template_hot_keep(const struct machine_paths *paths,
+                       const struct template_key *key,
+                       struct file_fresh *fresh);
 /* It is of no use: the next start makes it anew. */
 void template_drop(const struct machine_paths *paths,
                    const struct template_key *key);
@@ -61,9 +75,9 @@ typedef void template_made_fn(void *context, int rc,
 
 /*
  * Begin to make the template of (key) on (loop), with the descriptors that the
- * key was made with, which are borrowed. (made) comes later, from the loop.
- * Returns 0, SM_EBUSY (somebody else is at it), SM_ENOMEM, SM_ENOSPC, SM_EIO
- * and so on; then nothing goes on.
+ * key was made with, which are borrowed; (paths) and (key) outlive the maker.
+ * (made) comes later, from the loop. Returns 0, SM_EBUSY (somebody else is at
+ * it), SM_ENOMEM, SM_ENOSPC, SM_EIO and so on; then nothing goes on.
  */
 int template_make(struct loop *loop, const struct machine_paths *paths,
                   const struct template_key *key, int kernel_fd, int initrd_fd,

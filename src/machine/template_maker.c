@@ -1,8 +1,7 @@
 /* template_maker.c: a template is made; see template.h.
  *
  * How it works
- *   lock the folder -> worker boots -> agent says hello -> worker saves
- *   -> sync both files -> rename the folder
+ *   lock -> worker boots -> agent says hello -> worker saves -> sync -> name
  */
 #include "machine/template.h"
 
@@ -35,11 +34,10 @@ enum {
 
 struct template_maker {
     struct loop *loop;
+    const struct machine_paths *paths;
     const struct template_key *key;
-    char *parent; /* HOME/templates */
-    char *fresh;  /* HOME/templates/KEY.new */
-    int lock;     /* the same, locked */
-    int files[WORKER_SAVE_FDS];
+    int lock;
+    struct file_fresh file;
     struct worker *worker;
     struct session *session;
     bool over;
@@ -47,9 +45,8 @@ struct template_maker {
     void *context;
 };
 
-/* The folder ------------------------------------------------------------- */
+/* Files ------------------------------------------------------------------ */
 
-/* Days in which nobody opened it. */
 static bool is_unused(const struct stat *st)
 {
     struct timespec now;
@@ -58,107 +55,69 @@ static bool is_unused(const struct stat *st)
            now.tv_sec - st->st_mtim.tv_sec > UNUSED_DAYS * 24 * 3600;
 }
 
-/* Remove a template that nobody uses any more. Machines that came out of it
- * keep its files as long as they run. */
-static void sweep_one(int parent, const char *name)
+/* Remove what nobody used for long. Machines that came out of a template keep
+ * its file as long as they run. */
+static void sweep(const char *folder)
 {
-    AUTO_CLOSE int folder =
-        openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *list = opendir(folder);
+    const struct dirent *entry;
     struct stat st;
 
-    if (folder < 0 || fstat(folder, &st) != 0 || !is_unused(&st) ||
-        flock(folder, LOCK_EX | LOCK_NB) != 0)
-        return;
-    unlinkat(folder, "state", 0);
-    unlinkat(folder, "memory", 0);
-    unlinkat(parent, name, AT_REMOVEDIR);
-}
-
-static void sweep(const char *parent)
-{
-    DIR *list = opendir(parent);
-    const struct dirent *entry;
-
     while (list && (entry = readdir(list)) != NULL)
-        if (entry->d_name[0] != '.')
-            sweep_one(dirfd(list), entry->d_name);
+        if (fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
+                0 &&
+            S_ISREG(st.st_mode) && is_unused(&st))
+            unlinkat(dirfd(list), entry->d_name, 0);
     if (list)
         closedir(list);
 }
 
-/* Make the folder and lock it; one that a killed maker left is taken over. */
-static int lock_folder(struct template_maker *maker, struct sm_error *err)
+static int take_lock(struct template_maker *maker, struct sm_error *err)
 {
-    struct stat held;
-    struct stat named;
-    int rc = folder_make(maker->fresh, err);
+    AUTO_FREE char *path = NULL;
+    int rc = template_path(maker->paths, maker->key->name, ".lock", &path, err);
 
     if (rc)
         return rc;
-    maker->lock = open(maker->fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    maker->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (maker->lock < 0)
-        return fail_os(err, "template %s", maker->fresh);
-    if (flock(maker->lock, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK
-                   ? fail(err, SM_EBUSY, "template: is being made already")
-                   : fail_os(err, "lock %s", maker->fresh);
-    /* Between the two, its maker may have finished it. */
-    if (fstat(maker->lock, &held) != 0 || stat(maker->fresh, &named) != 0 ||
-        held.st_ino != named.st_ino || held.st_dev != named.st_dev)
-        return fail(err, SM_EBUSY, "template: has just been made");
-    return 0;
+        return fail_os(err, "template: %s", path);
+    if (flock(maker->lock, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    return errno == EWOULDBLOCK
+               ? fail(err, SM_EBUSY, "template: is being made already")
+               : fail_os(err, "template: lock %s", path);
 }
 
-static int make_file(struct template_maker *maker, const char *name, int *ret,
-                     struct sm_error *err)
+static int open_files(struct template_maker *maker, struct sm_error *err)
 {
-    *ret = openat(maker->lock, name,
-                  O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return *ret < 0 ? fail_os(err, "template: %s/%s", maker->fresh, name) : 0;
-}
-
-static int make_folder(struct template_maker *maker, struct sm_error *err)
-{
-    int rc = lock_folder(maker, err);
+    AUTO_FREE char *folder = NULL;
+    int rc = template_path(maker->paths, "", "", &folder, err);
 
     if (!rc)
-        rc = make_file(maker, "state", &maker->files[WORKER_SAVE_STATE], err);
+        rc = folder_make(folder, err);
     if (!rc)
-        rc = make_file(maker, "memory", &maker->files[WORKER_SAVE_MEMORY], err);
-    return rc;
-}
-
-static void drop_folder(struct template_maker *maker)
-{
-    unlinkat(maker->lock, "state", 0);
-    unlinkat(maker->lock, "memory", 0);
-    rmdir(maker->fresh);
+        rc = take_lock(maker, err);
+    return rc ? rc : file_fresh_open(folder, &maker->file, err);
 }
 
 /* Whole and on the disk: give it its name. */
 static int publish(struct template_maker *maker, struct sm_error *err)
 {
+    AUTO_FREE char *folder = NULL;
     AUTO_FREE char *path = NULL;
-    AUTO_CLOSE int parent = -1;
-    int rc = file_sync(maker->files[WORKER_SAVE_STATE], err);
+    int rc = file_sync(maker->file.fd, err);
 
     if (!rc)
-        rc = file_sync(maker->files[WORKER_SAVE_MEMORY], err);
+        rc = template_path(maker->paths, maker->key->name, "", &path, err);
     if (!rc)
-        rc = file_sync(maker->lock, err);
+        rc = template_path(maker->paths, "", "", &folder, err);
+    if (!rc)
+        rc = file_fresh_keep(&maker->file, path, err);
     if (rc)
         return wrap(err, rc, "template");
-    if (asprintf(&path, "%s/%s", maker->parent, maker->key->name) < 0) {
-        path = NULL;
-        return fail(err, SM_ENOMEM, "template: out of memory");
-    }
-    /* A dropped template may have left its folder. */
-    rmdir(path);
-    if (rename(maker->fresh, path) != 0)
-        return fail_os(err, "template %s", path);
-    parent = open(maker->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return parent < 0 ? fail_os(err, "template %s", maker->parent)
-                      : file_sync(parent, err);
+    sweep(folder);
+    return 0;
 }
 
 /* The machine ------------------------------------------------------------ */
@@ -170,10 +129,6 @@ static void finish(struct template_maker *maker, int rc, struct sm_error *err)
     maker->over = true;
     if (!rc)
         rc = publish(maker, err);
-    if (rc)
-        drop_folder(maker);
-    else
-        sweep(maker->parent);
     maker->made(maker->context, rc, err);
 }
 
@@ -204,11 +159,16 @@ static const struct worker_events worker_events = {
 static void agent_greets(void *context, const struct agent_hello *hello)
 {
     struct template_maker *maker = context;
+    const struct worker_save save = {
+        .snapshot = (char *)(uintptr_t)maker->key->label,
+        .state_at = maker->key->memory_bytes,
+    };
+    const int fds[WORKER_SAVE_FDS] = {maker->file.fd, maker->file.fd};
     struct sm_error err;
     int rc;
 
     (void)hello;
-    rc = worker_save(maker->worker, maker->key->label, maker->files, &err);
+    rc = worker_save(maker->worker, &save, fds, &err);
     if (rc)
         finish(maker, rc, &err);
 }
@@ -240,8 +200,7 @@ static int open_placeholder(int *fds, struct sm_error *err)
 }
 
 /* (fds): kernel and agent are given; the rest becomes the caller's to close. */
-static int boot(struct template_maker *maker, const char *runtime_dir, int *fds,
-                struct sm_error *err)
+static int boot(struct template_maker *maker, int *fds, struct sm_error *err)
 {
     const struct worker_start start = {
         .memory_bytes = maker->key->memory_bytes,
@@ -253,7 +212,8 @@ static int boot(struct template_maker *maker, const char *runtime_dir, int *fds,
     int ends[2];
     int rc;
 
-    if (asprintf(&program, "%s/supermachine-vmm", runtime_dir) < 0) {
+    if (asprintf(&program, "%s/supermachine-vmm", maker->paths->runtime_dir) <
+        0) {
         program = NULL;
         return fail(err, SM_ENOMEM, "template: out of memory");
     }
@@ -275,31 +235,18 @@ static int boot(struct template_maker *maker, const char *runtime_dir, int *fds,
                         &maker->session, err);
 }
 
-static int begin(struct template_maker *maker,
-                 const struct machine_paths *paths, int kernel_fd,
-                 int initrd_fd, struct sm_error *err)
+static int begin(struct template_maker *maker, int kernel_fd, int initrd_fd,
+                 struct sm_error *err)
 {
-    int fds[WORKER_FDS] = {kernel_fd, initrd_fd, -1, -1, -1, -1};
-    int rc;
+    int fds[WORKER_FDS_MAX] = {kernel_fd, initrd_fd, -1, -1, -1, -1, -1};
+    int rc = open_files(maker, err);
 
-    if (asprintf(&maker->parent, "%s/templates", paths->home) < 0) {
-        maker->parent = NULL;
-        return fail(err, SM_ENOMEM, "template: out of memory");
-    }
-    if (asprintf(&maker->fresh, "%s/%s.new", maker->parent, maker->key->name) <
-        0) {
-        maker->fresh = NULL;
-        return fail(err, SM_ENOMEM, "template: out of memory");
-    }
-    rc = make_folder(maker, err);
     if (rc)
         return rc;
-    rc = boot(maker, paths->runtime_dir, fds, err);
+    rc = boot(maker, fds, err);
     for (int i = WORKER_FD_DISK; i < WORKER_FDS; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    if (rc)
-        drop_folder(maker);
     return rc;
 }
 
@@ -314,14 +261,14 @@ int template_make(struct loop *loop, const struct machine_paths *paths,
     if (!maker)
         return fail(err, SM_ENOMEM, "template: out of memory");
     *maker = (struct template_maker){.loop = loop,
+                                     .paths = paths,
                                      .key = key,
                                      .lock = -1,
-                                     .files = {-1, -1},
+                                     .file = FILE_FRESH_NONE,
                                      .made = made,
                                      .context = context};
-    rc = begin(maker, paths, kernel_fd, initrd_fd, err);
+    rc = begin(maker, kernel_fd, initrd_fd, err);
     if (rc) {
-        maker->over = true;
         template_maker_free(maker);
         return rc;
     }
@@ -335,14 +282,8 @@ void template_maker_free(struct template_maker *maker)
         return;
     session_close(maker->session);
     worker_close(maker->worker);
-    if (!maker->over)
-        drop_folder(maker);
-    for (int i = 0; i < WORKER_SAVE_FDS; i++)
-        if (maker->files[i] >= 0)
-            close(maker->files[i]);
+    file_fresh_done(&maker->file);
     if (maker->lock >= 0)
         close(maker->lock);
-    free(maker->fresh);
-    free(maker->parent);
     free(maker);
 }

@@ -102,7 +102,12 @@ static int take_message(struct worker *worker, size_t count,
         return 0;
     case WORKER_SAVED:
         return take_saved(worker, &from, err);
+    case WORKER_HOT_DONE:
+        if (worker->events->hot_done)
+            worker->events->hot_done(worker->context);
+        return 0;
     case WORKER_PROBE:
+    case WORKER_HOT:
     case WORKER_SAVE:
     case WORKER_START:
     case WORKER_STOP:
@@ -214,7 +219,18 @@ int worker_start(struct worker *worker, const struct worker_start *start,
 
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_start(&message, start);
-    return send_message(worker, &message, fds, WORKER_FDS, err);
+    return send_message(worker, &message, fds,
+                        fds[WORKER_FD_HOT] < 0 ? WORKER_FDS : WORKER_FDS_MAX,
+                        err);
+}
+
+int worker_hot(struct worker *worker, int fd, struct sm_error *err)
+{
+    struct buf message;
+
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_simple(&message, WORKER_HOT);
+    return send_message(worker, &message, &fd, 1, err);
 }
 
 int worker_pause(struct worker *worker, bool pause, struct sm_error *err)
@@ -226,13 +242,13 @@ int worker_pause(struct worker *worker, bool pause, struct sm_error *err)
     return send_message(worker, &message, NULL, 0, err);
 }
 
-int worker_save(struct worker *worker, const char *snapshot, const int *fds,
-                struct sm_error *err)
+int worker_save(struct worker *worker, const struct worker_save *save,
+                const int *fds, struct sm_error *err)
 {
     struct buf message;
 
     buf_init(&message, CHANNEL_BYTES_MAX);
-    worker_put_save(&message, snapshot);
+    worker_put_save(&message, save);
     return send_message(worker, &message, fds, WORKER_SAVE_FDS, err);
 }
 

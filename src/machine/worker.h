@@ -21,6 +21,7 @@ struct worker_events {
     /* It stands still, or runs again, as asked for. */
     void (*paused)(void *context, bool paused);
     void (*saved)(void *context, const struct worker_saved *saved);
+    void (*hot_done)(void *context);
     /* There is no machine any more. worker_close() may be called here. */
     void (*ended)(void *context, const struct worker_ended *ended);
 };
@@ -36,15 +37,19 @@ int worker_open(struct loop *loop, const char *path,
 void worker_close(struct worker *worker);
 
 int worker_probe(struct worker *worker, struct sm_error *err);
-/* (fds): WORKER_FDS descriptors, which stay the caller's. */
+/* (fds): WORKER_FDS_MAX descriptors, which stay the caller's; the last one may
+ * be -1. */
 int worker_start(struct worker *worker, const struct worker_start *start,
                  const int *fds, struct sm_error *err);
 /* Have it stand still or run again; `paused` follows. */
 int worker_pause(struct worker *worker, bool pause, struct sm_error *err);
-/* Have the machine written to (fds), WORKER_SAVE_FDS empty files that stay the
+/* Have the machine written to (fds), WORKER_SAVE_FDS descriptors that stay the
  * caller's; `saved` follows. */
-int worker_save(struct worker *worker, const char *snapshot, const int *fds,
-                struct sm_error *err);
+int worker_save(struct worker *worker, const struct worker_save *save,
+                const int *fds, struct sm_error *err);
+/* Have the pages that were written to listed in (fd), an empty file that stays
+ * the caller's; `hot_done` follows. */
+int worker_hot(struct worker *worker, int fd, struct sm_error *err);
 /* End the process at once; `ended` follows. Any thread. */
 void worker_kill(const struct worker *worker);
 

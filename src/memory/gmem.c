@@ -210,3 +210,12 @@ bool gmem_discard(const struct gmem *mem, struct gpa at, uint64_t bytes)
         pages_discard(host, bytes);
     return region != NULL;
 }
+
+bool gmem_prepare(const struct gmem *mem, struct gpa at, uint64_t bytes)
+{
+    void *host = gmem_span(mem, at, bytes);
+
+    if (host)
+        pages_prepare(host, bytes);
+    return host != NULL;
+}

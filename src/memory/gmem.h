@@ -91,6 +91,10 @@ bool gmem_zero(const struct gmem *mem, struct gpa at, uint64_t bytes);
 bool gmem_load16(const struct gmem *mem, struct gpa at, uint16_t *value);
 bool gmem_store16(const struct gmem *mem, struct gpa at, uint16_t value);
 
+/* The guest is about to write to the whole pages of the range: have them ready.
+ * Only a matter of time. False if the range is not valid. */
+bool gmem_prepare(const struct gmem *mem, struct gpa at, uint64_t bytes);
+
 /* Give the whole pages inside of the range back to the host; they read as
  * zero afterwards. False if the range is not valid. */
 bool gmem_discard(const struct gmem *mem, struct gpa at, uint64_t bytes);

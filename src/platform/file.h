@@ -31,6 +31,24 @@ int folder_make(const char *path, struct sm_error *err);
  * after kill -9. Close-on-exec. */
 int file_unnamed(const char *folder, int *ret_fd, struct sm_error *err);
 
+/* A file that is to appear whole, or not at all. */
+struct file_fresh {
+    int fd;
+    char *path; /* where the file system has no files without a name */
+};
+
+#define FILE_FRESH_NONE ((struct file_fresh){.fd = -1})
+
+/* An empty one, to be kept in folder (path) later. */
+int file_fresh_open(const char *folder, struct file_fresh *ret,
+                    struct sm_error *err);
+/* What was written gets the name (path), in the same folder, also if something
+ * has it. Whether it survives a loss of power is up to file_sync(). */
+int file_fresh_keep(struct file_fresh *fresh, const char *path,
+                    struct sm_error *err);
+/* Close it; one that was not kept is gone. */
+void file_fresh_done(struct file_fresh *fresh);
+
 /* A file in memory, named (label) in debuggers only. Close-on-exec. */
 int file_in_memory(const char *label, int *ret_fd, struct sm_error *err);
 

@@ -23,6 +23,10 @@ void pages_discard(void *at, uint64_t bytes);
 /* The same where memory came from pages_map_copy(). */
 void pages_discard_copy(void *at, uint64_t bytes);
 
+/* The pages of [at, at + bytes), whole ones, are about to be written to: have
+ * the host give them now, in one go. Only ever a matter of time. */
+void pages_prepare(void *at, uint64_t bytes);
+
 /*
  * Which pages of [at, at + bytes) may hold something else than they were
  * mapped with: used[n] for page n. Memory that nobody touched is not looked

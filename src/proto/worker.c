@@ -38,12 +38,14 @@ void worker_put_start(struct buf *to, const struct worker_start *start)
     wire_put_u32(to, start->vcpus);
     wire_put_string(to, start->kernel_args);
     wire_put_string(to, start->snapshot);
+    wire_put_u64(to, start->state_at);
 }
 
-void worker_put_save(struct buf *to, const char *snapshot)
+void worker_put_save(struct buf *to, const struct worker_save *save)
 {
     worker_put_simple(to, WORKER_SAVE);
-    wire_put_string(to, snapshot);
+    wire_put_string(to, save->snapshot);
+    wire_put_u64(to, save->state_at);
 }
 
 void worker_put_saved(struct buf *to, const struct worker_saved *saved)
@@ -113,19 +115,22 @@ int worker_get_start(struct wire_reader *from, struct worker_start *ret,
     ret->vcpus = wire_u32(from);
     ret->kernel_args = wire_string(from);
     ret->snapshot = wire_string(from);
+    ret->state_at = wire_u64(from);
     return finish(from, "start", err);
 }
 
-int worker_get_save(struct wire_reader *from, char **ret, struct sm_error *err)
+int worker_get_save(struct wire_reader *from, struct worker_save *ret,
+                    struct sm_error *err)
 {
-    char *snapshot = wire_string(from);
-    int rc = finish(from, "save", err);
+    ret->snapshot = wire_string(from);
+    ret->state_at = wire_u64(from);
+    return finish(from, "save", err);
+}
 
-    if (rc)
-        free(snapshot);
-    else
-        *ret = snapshot;
-    return rc;
+void worker_save_done(struct worker_save *save)
+{
+    free(save->snapshot);
+    *save = (struct worker_save){0};
 }
 
 int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,

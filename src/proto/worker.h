@@ -16,11 +16,14 @@
  *            WORKER_PAUSE                     -> WORKER_PAUSED
  *            WORKER_RESUME                    -> WORKER_RESUMED
  *            WORKER_SAVE + 2 descriptors      -> WORKER_SAVED
+ *            WORKER_HOT + 1 descriptor        -> WORKER_HOT_DONE
  *   answers  WORKER_PAUSED   the vcpus stand still; WORKER_RESUMED: they run
  *            WORKER_PROBED   what the hypervisor can do
  *            WORKER_STEPS    what was done when, once the guest's agent has
  *                            connected, or the snapshot's has been taken over
  *            WORKER_SAVED    the machine is in the files and runs again
+ *            WORKER_HOT_DONE the file holds what the machine has written to
+ *                            since it came out of its snapshot
  *            WORKER_ENDED    why there is no machine (any more); the last word
  */
 #ifndef SM_PROTO_WORKER_H
@@ -40,12 +43,14 @@ enum worker_type {
     WORKER_PAUSE = 4,
     WORKER_RESUME = 5,
     WORKER_SAVE = 6,
+    WORKER_HOT = 7,
     WORKER_PROBED = 64,
     WORKER_STEPS = 65,
     WORKER_ENDED = 66,
     WORKER_PAUSED = 67,
     WORKER_RESUMED = 68,
-    WORKER_SAVED = 69
+    WORKER_SAVED = 69,
+    WORKER_HOT_DONE = 70
 };
 
 /* The descriptors of WORKER_START, in this order. Of a machine that comes out
@@ -59,10 +64,12 @@ enum worker_fd {
     WORKER_FD_OVERLAY, /* empty file for the machine's writes               */
     WORKER_FD_AGENT,   /* stream: becomes the agent's first connection      */
     WORKER_FD_LOG,     /* file for the guest kernel's log                   */
-    WORKER_FDS
+    WORKER_FDS,
+    WORKER_FD_HOT = WORKER_FDS, /* of a snapshot, if known: WORKER_HOT's file */
+    WORKER_FDS_MAX
 };
 
-/* The descriptors of WORKER_SAVE: empty files. */
+/* The descriptors of WORKER_SAVE: empty files, or the same one twice. */
 enum worker_save_fd { WORKER_SAVE_STATE, WORKER_SAVE_MEMORY, WORKER_SAVE_FDS };
 
 struct worker_start {
@@ -70,6 +77,13 @@ struct worker_start {
     uint32_t vcpus;
     char *kernel_args; /* added to the command line; "" for none        */
     char *snapshot;    /* what the snapshot must be of; "": boot a kernel */
+    uint64_t state_at; /* where its state begins in WORKER_FD_STATE       */
+};
+
+/* A snapshot that is wanted. */
+struct worker_save {
+    char *snapshot;    /* as worker_start.snapshot will ask for it */
+    uint64_t state_at; /* where in WORKER_SAVE_STATE it is to begin */
 };
 
 /* A snapshot: what was written. */
@@ -130,8 +144,7 @@ void worker_put_simple(struct buf *to, enum worker_type type);
 void worker_put_start(struct buf *to, const struct worker_start *start);
 void worker_put_probed(struct buf *to, const struct worker_probed *probed);
 void worker_put_steps(struct buf *to, const struct worker_steps *steps);
-/* (snapshot): what it is of, as worker_start.snapshot will ask for it. */
-void worker_put_save(struct buf *to, const char *snapshot);
+void worker_put_save(struct buf *to, const struct worker_save *save);
 void worker_put_saved(struct buf *to, const struct worker_saved *saved);
 void worker_put_ended(struct buf *to, const struct worker_ended *ended);
 
@@ -147,8 +160,9 @@ void worker_start_done(struct worker_start *start);
 int worker_get_probed(struct wire_reader *from, struct worker_probed *ret,
                       struct sm_error *err);
 void worker_probed_done(struct worker_probed *probed);
-/* *ret is the caller's. */
-int worker_get_save(struct wire_reader *from, char **ret, struct sm_error *err);
+int worker_get_save(struct wire_reader *from, struct worker_save *ret,
+                    struct sm_error *err);
+void worker_save_done(struct worker_save *save);
 int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
                      struct sm_error *err);
 int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,

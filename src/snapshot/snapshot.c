@@ -33,8 +33,8 @@ static uint32_t checksum(const uint8_t *bytes, size_t count)
     return ~crc;
 }
 
-static int write_state(struct vm *vm, const char *label, int fd,
-                       struct sm_error *err)
+static int write_state(struct vm *vm, const char *label,
+                       const struct snapshot_place *to, struct sm_error *err)
 {
     uint8_t header[HEADER_BYTES];
     struct buf state;
@@ -53,27 +53,28 @@ static int write_state(struct vm *vm, const char *label, int fd,
         store_le32(header + 8, SNAPSHOT_VERSION);
         store_le32(header + 12, checksum(file.data, file.size));
         store_le64(header + 16, file.size);
-        rc = file_write_at(fd, header, sizeof header, 0, err);
+        rc = file_write_at(to->fd, header, sizeof header, to->at, err);
     }
     if (!rc)
-        rc = file_write_at(fd, file.data, file.size, HEADER_BYTES, err);
+        rc = file_write_at(to->fd, file.data, file.size, to->at + HEADER_BYTES,
+                           err);
     buf_done(&state);
     buf_done(&file);
     return rc ? wrap(err, rc, "state of the snapshot") : 0;
 }
 
-int snapshot_write(struct vm *vm, const char *label, int state_fd,
-                   int memory_fd, uint64_t *memory_bytes, struct sm_error *err)
+/* The memory first: it sets the size of a file that is for both. */
+int snapshot_write(struct vm *vm, const char *label,
+                   const struct snapshot_place *state, int memory_fd,
+                   uint64_t *memory_bytes, struct sm_error *err)
 {
     int rc;
 
     if (strlen(label) > SNAPSHOT_LABEL_MAX)
         return fail(err, SM_EINVAL, "snapshot: label of more than %d bytes",
                     SNAPSHOT_LABEL_MAX);
-    rc = write_state(vm, label, state_fd, err);
-    if (rc)
-        return rc;
-    return snapshot_write_memory(vm_memory(vm), memory_fd, memory_bytes, err);
+    rc = snapshot_write_memory(vm_memory(vm), memory_fd, memory_bytes, err);
+    return rc ? rc : write_state(vm, label, state, err);
 }
 
 /* The header fits the file. */
@@ -94,22 +95,23 @@ static int check_header(const uint8_t *header, uint64_t size,
     return 0;
 }
 
-static int read_file(int fd, uint8_t **ret, size_t *ret_count,
-                     struct sm_error *err)
+static int read_place(const struct snapshot_place *from, uint8_t **ret,
+                      size_t *ret_count, struct sm_error *err)
 {
     AUTO_FREE uint8_t *bytes = NULL;
     uint64_t size;
-    int rc = file_size(fd, &size, err);
+    int rc = file_size(from->fd, &size, err);
 
     if (rc)
         return rc;
+    size = size < from->at ? 0 : size - from->at;
     if (size < HEADER_BYTES || size > STATE_BYTES_MAX)
         return fail(err, SM_EIMAGE, "%llu bytes: %d to %d",
                     (unsigned long long)size, HEADER_BYTES, STATE_BYTES_MAX);
     bytes = malloc(size);
     if (!bytes)
         return fail(err, SM_ENOMEM, "out of memory");
-    rc = file_read_at(fd, bytes, size, 0, err);
+    rc = file_read_at(from->fd, bytes, size, from->at, err);
     if (!rc)
         rc = check_header(bytes, size, err);
     if (rc)
@@ -122,8 +124,8 @@ static int read_file(int fd, uint8_t **ret, size_t *ret_count,
     return 0;
 }
 
-int snapshot_read(int state_fd, const char *label, struct snapshot *ret,
-                  struct sm_error *err)
+int snapshot_read(const struct snapshot_place *place, const char *label,
+                  struct snapshot *ret, struct sm_error *err)
 {
     AUTO_FREE uint8_t *bytes = NULL;
     struct wire_reader from;
@@ -132,7 +134,7 @@ int snapshot_read(int state_fd, const char *label, struct snapshot *ret,
     size_t found_count;
     size_t state_count;
     size_t count = 0;
-    int rc = read_file(state_fd, &bytes, &count, err);
+    int rc = read_place(place, &bytes, &count, err);
 
     if (rc)
         return wrap(err, rc, "state of the snapshot");

@@ -8,9 +8,11 @@
  *   that nothing is read before the guest touches it, and machines of one
  *   snapshot share its pages.
  *
- *   Both files are written whole before they get a name, and never change
- *   afterwards. The state is checked on reading, field by field; the memory is
- *   the guest's own, and nothing of it is trusted here.
+ *   Both may be parts of one file: then the state lies behind the memory, and
+ *   the two cannot be mixed up with those of another snapshot. Files are
+ *   written whole before they get a name, and never change afterwards. The
+ * state is checked on reading, field by field; the memory is the guest's own,
+ * and nothing of it is trusted here.
  */
 #ifndef SM_SNAPSHOT_SNAPSHOT_H
 #define SM_SNAPSHOT_SNAPSHOT_H
@@ -19,14 +21,21 @@
 
 enum { SNAPSHOT_VERSION = 1, SNAPSHOT_LABEL_MAX = 4096 };
 
+/* Where the state is. */
+struct snapshot_place {
+    int fd;
+    uint64_t at; /* it goes from here to the end of the file */
+};
+
 /*
- * Write (vm), which is paused, to two empty files. (label), up to
+ * Write (vm), which is frozen, to empty files. (label), up to
  * SNAPSHOT_LABEL_MAX bytes, says what it is of. *memory_bytes: how much of the
  * memory is not zero. Neither file is synced.
  * Returns 0, or as vm_save(), SM_ENOSPC, SM_EIO.
  */
-int snapshot_write(struct vm *vm, const char *label, int state_fd,
-                   int memory_fd, uint64_t *memory_bytes, struct sm_error *err);
+int snapshot_write(struct vm *vm, const char *label,
+                   const struct snapshot_place *state, int memory_fd,
+                   uint64_t *memory_bytes, struct sm_error *err);
 
 /* A state file that was read and found whole. */
 struct snapshot {
@@ -36,13 +45,26 @@ struct snapshot {
 };
 
 /*
- * Read (state_fd), which may come from anybody.
+ * Read the state at (place), which may come from anybody.
  * Returns 0, or SM_EIMAGE (no snapshot, damaged, cut off), SM_ENOTSUP (of
  * another version), SM_ENOENT (it is not of (label)), SM_ENOMEM, SM_EIO.
  */
-int snapshot_read(int state_fd, const char *label, struct snapshot *ret,
-                  struct sm_error *err);
+int snapshot_read(const struct snapshot_place *place, const char *label,
+                  struct snapshot *ret, struct sm_error *err);
 void snapshot_done(struct snapshot *snapshot);
+
+/*
+ * hot.c: the pages that a machine has written to since it came out of its
+ * snapshot, for those that come out of it later: most will write to the same.
+ * A file of { u64 address, u64 bytes } in the guest's address space, behind
+ * the magic "SMHOT" and three zeros.
+ */
+enum { SNAPSHOT_HOT_MAX = 4096 /* ranges */ };
+
+int snapshot_write_hot(const struct gmem *mem, int fd, struct sm_error *err);
+/* *ret is the caller's. SM_EIMAGE: not such a file; SM_ELIMIT: too many. */
+int snapshot_read_hot(int fd, struct vm_range **ret, size_t *ret_count,
+                      struct sm_error *err);
 
 /* memory.c: write (mem) to the empty file (fd), with holes for zeros. */
 int snapshot_write_memory(const struct gmem *mem, int fd, uint64_t *ret_bytes,

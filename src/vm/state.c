@@ -37,6 +37,60 @@ enum {
 #define TAG_VCPU TAG('V', 'C', 'P', 'U')
 #define TAG_DEVS TAG('D', 'E', 'V', 'S')
 
+/* Standing still ---------------------------------------------------------- */
+
+/* An access that the vcpu had in hand is finished; its instruction pointer
+ * stands behind it then. */
+static int finish_access(struct vm_vcpu *own, void *context,
+                         struct sm_error *err)
+{
+    struct hv_exit exit = {.kind = HV_EXIT_HALT};
+
+    (void)context;
+    hv_vcpu_kick(&own->vcpu, 1);
+    while (exit.kind != HV_EXIT_KICKED) {
+        int rc = hv_vcpu_run(own->vcpu, &exit, err);
+
+        if (rc)
+            return rc;
+        if (exit.kind != HV_EXIT_KICKED && !vm_answer(own, &exit))
+            return fail(err, SM_ESTATE, "the machine has ended");
+    }
+    return 0;
+}
+
+static int check_alive(struct vm *vm, struct sm_error *err)
+{
+    bool ended;
+
+    pthread_mutex_lock(&vm->lock);
+    ended = vm->ended;
+    pthread_mutex_unlock(&vm->lock);
+    return ended ? fail(err, SM_ESTATE, "the machine has ended") : 0;
+}
+
+int vm_freeze(struct vm *vm, struct sm_error *err)
+{
+    int rc = check_alive(vm, err);
+
+    if (!rc)
+        rc = vm_vcpus_do(vm, finish_access, NULL, err);
+    /* An end may have been what was finished. */
+    if (!rc)
+        rc = check_alive(vm, err);
+    if (!rc)
+        vm_devices_pause(vm);
+    return rc;
+}
+
+void vm_thaw(struct vm *vm)
+{
+    struct sm_error err;
+
+    if (vm_devices_resume(vm, &err) != 0)
+        vm_end(vm, VM_END_FAILED, &err);
+}
+
 /* Saving ------------------------------------------------------------------ */
 
 /* Every vcpu's part, written side by side. */
@@ -54,33 +108,13 @@ static void put_part(struct buf *to, uint32_t tag, struct buf *part)
     buf_done(part);
 }
 
-/* An access that the vcpu had in hand is finished first; its instruction
- * pointer stands behind it then. */
-static int finish_access(struct vm_vcpu *own, struct sm_error *err)
-{
-    struct hv_exit exit = {.kind = HV_EXIT_HALT};
-
-    hv_vcpu_kick(&own->vcpu, 1);
-    while (exit.kind != HV_EXIT_KICKED) {
-        int rc = hv_vcpu_run(own->vcpu, &exit, err);
-
-        if (rc)
-            return rc;
-        if (exit.kind != HV_EXIT_KICKED && !vm_answer(own, &exit))
-            return fail(err, SM_ESTATE, "the machine has ended");
-    }
-    return 0;
-}
-
 static int save_vcpu(struct vm_vcpu *own, void *context, struct sm_error *err)
 {
     struct vcpu_parts *parts = context;
     struct buf *part = &parts->part[own->id];
     uint64_t counter;
-    int rc = finish_access(own, err);
+    int rc = hv_vcpu_clock_save(own->vcpu, parts->now, &counter, err);
 
-    if (!rc)
-        rc = hv_vcpu_clock_save(own->vcpu, parts->now, &counter, err);
     if (rc)
         return rc;
     wire_put_u64(part, counter);
@@ -153,45 +187,17 @@ static void save_devices(struct vm *vm, struct buf *to)
     put_part(to, TAG_DEVS, &part);
 }
 
-/* Vcpus before devices: finishing an access may still change one. */
-static int save_all(struct vm *vm, struct buf *to, struct sm_error *err)
-{
-    struct buf vcpus;
-    int rc;
-
-    buf_init(&vcpus, SIZE_MAX);
-    rc = save_vcpus(vm, &vcpus, err);
-    save_config(vm, to);
-    if (!rc)
-        rc = save_hypervisor(vm, to, err);
-    buf_append(to, vcpus.data, vcpus.size);
-    to->failed |= vcpus.failed;
-    buf_done(&vcpus);
-    save_devices(vm, to);
-    return rc;
-}
-
 int vm_save(struct vm *vm, struct buf *to, struct sm_error *err)
 {
-    struct sm_error resume_err;
-    bool ended;
     int rc;
 
-    pthread_mutex_lock(&vm->lock);
-    ended = vm->ended;
-    pthread_mutex_unlock(&vm->lock);
-    if (ended)
-        return fail(err, SM_ESTATE, "the machine has ended");
-    vm_devices_pause(vm);
-    rc = save_all(vm, to, err);
+    save_config(vm, to);
+    rc = save_hypervisor(vm, to, err);
+    if (!rc)
+        rc = save_vcpus(vm, to, err);
+    save_devices(vm, to);
     if (!rc && to->failed)
         rc = fail(err, SM_ENOMEM, "machine: out of memory");
-    if (vm_devices_resume(vm, &resume_err) != 0) {
-        vm_end(vm, VM_END_FAILED, &resume_err);
-        if (!rc && err)
-            *err = resume_err;
-        rc = rc ? rc : resume_err.code;
-    }
     return rc;
 }
 

@@ -103,6 +103,15 @@ static int load_kernel(struct vm *vm, struct sm_error *err)
     return rc;
 }
 
+/* Pages that are there already need not be asked for one by one. */
+static void prepare_memory(struct vm *vm)
+{
+    const struct vm_saved *saved = vm->config.saved;
+
+    for (size_t i = 0; i < saved->hot_count; i++)
+        gmem_prepare(&vm->mem, GPA(saved->hot[i].at), saved->hot[i].bytes);
+}
+
 /* vcpus are made by their threads while this one makes the devices and loads
  * the kernel. */
 static int build(struct vm *vm, struct vm_record *record, struct sm_error *err)
@@ -117,6 +126,8 @@ static int build(struct vm *vm, struct vm_record *record, struct sm_error *err)
         step(vm, "devices made");
     if (!rc && !record)
         rc = load_kernel(vm, err);
+    if (!rc && record)
+        prepare_memory(vm);
     if (!rc)
         rc = vm_vcpus_made(vm, err);
     if (!rc)

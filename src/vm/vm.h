@@ -56,12 +56,21 @@ struct vm_events {
     void (*ended)(void *context, const struct vm_end *end);
 };
 
+/* A run of guest memory. */
+struct vm_range {
+    uint64_t at;
+    uint64_t bytes;
+};
+
 /* A machine of vm_save(), to go on from. */
 struct vm_saved {
     const uint8_t *state; /* borrowed during vm_new(); from anybody */
     size_t count;
     int memory_fd; /* its memory, region after region; see vm_memory();
                       borrowed during vm_new(), and must never change */
+    /* What the guest will write to first: made ready in one go. */
+    const struct vm_range *hot;
+    size_t hot_count;
 };
 
 struct vm_config {
@@ -109,14 +118,20 @@ void vm_run(struct vm *vm);
 void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 /*
- * Append everything that the machine is beside its memory and its disk, while
- * it is paused: docs/FORMAT.md, "Machine". It can be resumed afterwards; what
- * it does then is not in the record.
- * Returns 0, SM_ESTATE (it has ended), SM_ENOTSUP (hypervisor), SM_ENOMEM,
- * SM_EIO.
+ * Between these two a paused machine does not change in any way, neither its
+ * vcpus nor its devices nor its memory: for vm_save(). If vm_thaw() cannot, the
+ * machine ends.
+ * vm_freeze() returns 0, SM_ESTATE (it has ended), SM_EIO.
+ */
+int vm_freeze(struct vm *vm, struct sm_error *err);
+void vm_thaw(struct vm *vm);
+/*
+ * Append everything that the frozen machine is beside its memory and its disk:
+ * docs/FORMAT.md, "Machine".
+ * Returns 0, SM_ENOTSUP (hypervisor), SM_ENOMEM, SM_EIO.
  */
 int vm_save(struct vm *vm, struct buf *to, struct sm_error *err);
-/* Its memory, which must not change while it is read: paused. */
+/* Its memory, which may change unless the machine is frozen. */
 const struct gmem *vm_memory(const struct vm *vm);
 /* Stop the vcpus and free all. NULL is fine. */
 void vm_free(struct vm *vm);

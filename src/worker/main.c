@@ -211,10 +211,12 @@ static int restore(struct worker *worker, struct vm_config *config,
                    struct sm_error *err)
 {
     struct vm_saved saved = {.memory_fd = fds[WORKER_FD_MEMORY]};
+    AUTO_FREE struct vm_range *hot = NULL;
+    const struct snapshot_place place = {.fd = fds[WORKER_FD_STATE],
+                                         .at = start->state_at};
     struct snapshot snapshot = {0};
     struct buf message;
-    int rc =
-        snapshot_read(fds[WORKER_FD_STATE], start->snapshot, &snapshot, err);
+    int rc = snapshot_read(&place, start->snapshot, &snapshot, err);
 
     if (rc) {
         block_free(config->disk);
@@ -222,6 +224,11 @@ static int restore(struct worker *worker, struct vm_config *config,
     }
     saved.state = snapshot.state;
     saved.count = snapshot.state_count;
+    /* Without it the machine is a little slower, no more. */
+    if (fds[WORKER_FD_HOT] >= 0 &&
+        snapshot_read_hot(fds[WORKER_FD_HOT], &hot, &saved.hot_count, NULL) ==
+            0)
+        saved.hot = hot;
     config->saved = &saved;
     rc = vm_new(config, &worker->vm, err);
     snapshot_done(&snapshot);
@@ -273,9 +280,11 @@ static int take_start(struct worker *worker, struct wire_reader *from,
     add_step(worker, "request received");
     if (worker->vm)
         return fail(err, SM_ESTATE, "the machine has started already");
-    if (message->fd_count != WORKER_FDS)
-        return fail(err, SM_EPROTO, "%u descriptors, expected %d",
-                    message->fd_count, WORKER_FDS);
+    if (message->fd_count != WORKER_FDS && message->fd_count != WORKER_FDS_MAX)
+        return fail(err, SM_EPROTO, "%u descriptors, expected %d or %d",
+                    message->fd_count, WORKER_FDS, WORKER_FDS_MAX);
+    if (message->fd_count == WORKER_FDS)
+        message->fds[WORKER_FD_HOT] = -1;
     rc = worker_get_start(from, &start, err);
     if (!rc)
         rc = make_machine(worker, &start, message->fds, err);
@@ -299,32 +308,64 @@ static int take_pause(struct worker *worker, bool pause, struct sm_error *err)
     return 0;
 }
 
-static int take_save(struct worker *worker, struct wire_reader *from,
-                     const struct channel_message *message,
-                     struct sm_error *err)
+static int save(struct worker *worker, const struct worker_save *wanted,
+                const int *fds, struct sm_error *err)
 {
-    AUTO_FREE char *label = NULL;
+    const struct snapshot_place place = {.fd = fds[WORKER_SAVE_STATE],
+                                         .at = wanted->state_at};
     struct worker_saved saved = {.paused_ns = clock_monotonic_ns()};
     struct buf answer;
-    int rc = worker_get_save(from, &label, err);
+    int rc;
 
-    if (!rc && !worker->vm)
-        rc = fail(err, SM_EPROTO, "save before the machine has started");
-    if (!rc && message->fd_count != WORKER_SAVE_FDS)
-        rc = fail(err, SM_EPROTO, "%u descriptors, expected %d",
-                  message->fd_count, WORKER_SAVE_FDS);
-    if (rc)
-        return rc;
     vm_pause(worker->vm);
-    rc = snapshot_write(worker->vm, label, message->fds[WORKER_SAVE_STATE],
-                        message->fds[WORKER_SAVE_MEMORY], &saved.memory_bytes,
-                        err);
+    rc = vm_freeze(worker->vm, err);
+    if (!rc) {
+        rc = snapshot_write(worker->vm, wanted->snapshot, &place,
+                            fds[WORKER_SAVE_MEMORY], &saved.memory_bytes, err);
+        vm_thaw(worker->vm);
+    }
     vm_resume(worker->vm);
     if (rc)
         return rc;
     saved.paused_ns = clock_monotonic_ns() - saved.paused_ns;
     buf_init(&answer, CHANNEL_BYTES_MAX);
     worker_put_saved(&answer, &saved);
+    tell(&answer);
+    return 0;
+}
+
+static int take_save(struct worker *worker, struct wire_reader *from,
+                     const struct channel_message *message,
+                     struct sm_error *err)
+{
+    struct worker_save wanted = {0};
+    int rc = worker_get_save(from, &wanted, err);
+
+    if (!rc && !worker->vm)
+        rc = fail(err, SM_EPROTO, "save before the machine has started");
+    if (!rc && message->fd_count != WORKER_SAVE_FDS)
+        rc = fail(err, SM_EPROTO, "%u descriptors, expected %d",
+                  message->fd_count, WORKER_SAVE_FDS);
+    if (!rc)
+        rc = save(worker, &wanted, message->fds, err);
+    worker_save_done(&wanted);
+    return rc;
+}
+
+static int take_hot(struct worker *worker,
+                    const struct channel_message *message, struct sm_error *err)
+{
+    struct buf answer;
+    int rc;
+
+    if (!worker->vm || message->fd_count != 1)
+        return fail(err, SM_EPROTO, "hot: %u descriptors, expected 1",
+                    message->fd_count);
+    rc = snapshot_write_hot(vm_memory(worker->vm), message->fds[0], err);
+    if (rc)
+        return rc;
+    buf_init(&answer, CHANNEL_BYTES_MAX);
+    worker_put_simple(&answer, WORKER_HOT_DONE);
     tell(&answer);
     return 0;
 }
@@ -354,8 +395,11 @@ static int take_message(struct worker *worker, struct channel_message *message,
         return take_pause(worker, type == WORKER_PAUSE, err);
     case WORKER_SAVE:
         return take_save(worker, &from, message, err);
+    case WORKER_HOT:
+        return take_hot(worker, message, err);
     case WORKER_PROBED:
     case WORKER_STEPS:
+    case WORKER_HOT_DONE:
     case WORKER_SAVED:
     case WORKER_ENDED:
     case WORKER_PAUSED:

@@ -154,6 +154,53 @@ int file_unnamed(const char *folder, int *ret_fd, struct sm_error *err)
     return 0;
 }
 
+int file_fresh_open(const char *folder, struct file_fresh *ret,
+                    struct sm_error *err)
+{
+    ret->path = NULL;
+    ret->fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (ret->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        if (asprintf(&ret->path, "%s/.fresh-XXXXXX", folder) < 0) {
+            ret->path = NULL;
+            return fail(err, SM_ENOMEM, "file in %s: out of memory", folder);
+        }
+        ret->fd = mkostemp(ret->path, O_CLOEXEC);
+    }
+    if (ret->fd >= 0)
+        return 0;
+    free(own_take(ret->path));
+    return fail_os(err, "make a file in %s", folder);
+}
+
+int file_fresh_keep(struct file_fresh *fresh, const char *path,
+                    struct sm_error *err)
+{
+    char own[64];
+    int rc;
+
+    if (fresh->path) {
+        if (rename(fresh->path, path) != 0)
+            return fail_os(err, "make %s", path);
+        free(own_take(fresh->path));
+        return 0;
+    }
+    snprintf(own, sizeof own, "/proc/self/fd/%d", fresh->fd);
+    do {
+        rc = linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+    } while (rc != 0 && errno == EEXIST && unlink(path) == 0);
+    return rc ? fail_os(err, "make %s", path) : 0;
+}
+
+void file_fresh_done(struct file_fresh *fresh)
+{
+    if (fresh->fd >= 0)
+        close(fresh->fd);
+    if (fresh->path)
+        unlink(fresh->path);
+    free(fresh->path);
+    *fresh = FILE_FRESH_NONE;
+}
+
 int file_in_memory(const char *label, int *ret_fd, struct sm_error *err)
 {
     int fd = memfd_create(label, MFD_CLOEXEC);
