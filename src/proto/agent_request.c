@@ -232,8 +232,7 @@ int agent_get_setup(struct agent_setup *ret, const struct frame *frame,
     wire_bytes(&request.from, ret->boot_id, sizeof ret->boot_id);
     read_mount(&request, &ret->root);
     read_setup_lists(&request, ret);
-    if (request.from.left)
-        ret->root_bytes = wire_u64(&request.from);
+    ret->root_bytes = wire_u64(&request.from);
     if (!wire_ok(&request.from) || !agent_setup_is_valid(ret))
         return fail(err, SM_EPROTO, "malformed SETUP");
     return 0;

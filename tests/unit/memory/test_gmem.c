@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum {
     PAGE = 4096,
@@ -248,6 +249,42 @@ static void test_gmem_discarded_pages_read_as_zero(void **state)
     gmem_done(&mem);
 }
 
+/* Memory that begins as a file: the file never changes, and what is given back
+ * is zero, not the file's again. */
+static void test_gmem_copy_of_a_file(void **state)
+{
+    int fd = memfd_create("memory", MFD_CLOEXEC);
+    uint8_t page[PAGE];
+    struct sm_error err;
+    struct gmem mem;
+    uint8_t *low;
+
+    (void)state;
+    memset(page, 7, sizeof page);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(write(fd, page, sizeof page), PAGE);
+    gmem_init(&mem);
+    assert_int_equal(gmem_add_copy(&mem, GPA(0), 4 * PAGE, fd, PAGE, &err),
+                     SM_EIMAGE);
+    assert_non_null(strstr(err.message, "16384 bytes, 20480 are needed"));
+    assert_int_equal(gmem_add_copy(&mem, GPA(0), 3 * PAGE, fd, PAGE, NULL), 0);
+    low = gmem_span(&mem, GPA(0), 3 * PAGE);
+    assert_int_equal(low[3 * PAGE - 1], 7);
+    assert_true(gmem_prepare(&mem, GPA(0), 2 * PAGE));
+    assert_false(gmem_prepare(&mem, GPA(0), 4 * PAGE));
+    assert_int_equal(low[0], 7);
+    low[0] = 8;
+    assert_int_equal(pread(fd, page, 1, PAGE), 1);
+    assert_int_equal(page[0], 7);
+    assert_true(gmem_discard(&mem, GPA(0), PAGE));
+    assert_true(gmem_discard(&mem, GPA(2 * PAGE), PAGE));
+    assert_int_equal(low[0], 0);
+    assert_int_equal(low[PAGE], 7);
+    assert_int_equal(low[2 * PAGE], 0);
+    gmem_done(&mem);
+    close(fd);
+}
+
 static void test_gmem_ring_indices_are_little_endian_and_aligned(void **state)
 {
     struct gmem mem;
@@ -348,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_gmem_without_memory_is_an_error),
         cmocka_unit_test(test_gmem_leaves_borrowed_memory_mapped),
         cmocka_unit_test(test_gmem_discarded_pages_read_as_zero),
+        cmocka_unit_test(test_gmem_copy_of_a_file),
         cmocka_unit_test(test_gmem_ring_indices_are_little_endian_and_aligned),
         cmocka_unit_test(test_gmem_ring_index_in_a_bad_place_is_not_touched),
         cmocka_unit_test(test_gmem_index_publishes_what_was_written_before),

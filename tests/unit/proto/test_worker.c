@@ -26,6 +26,8 @@ struct kind {
 /* What the last decoder filled; emptied by forget(). */
 static struct {
     struct worker_start start;
+    struct worker_save save;
+    struct worker_saved saved;
     struct worker_probed probed;
     struct worker_steps steps;
     struct worker_ended ended;
@@ -34,6 +36,7 @@ static struct {
 static void forget(void)
 {
     worker_start_done(&got.start);
+    worker_save_done(&got.save);
     worker_probed_done(&got.probed);
 }
 
@@ -42,7 +45,9 @@ static void put_start(struct buf *to)
     worker_put_start(
         to, &(struct worker_start){.memory_bytes = UINT64_C(0x123456789a),
                                    .vcpus = 7,
-                                   .kernel_args = (char[]){"quiet foo=1"}});
+                                   .kernel_args = (char[]){"quiet foo=1"},
+                                   .snapshot = (char[]){"template"},
+                                   .state_at = UINT64_C(0x2000000000)});
 }
 
 static int get_start(struct wire_reader *from)
@@ -54,7 +59,42 @@ static bool same_start(void)
 {
     return got.start.memory_bytes == UINT64_C(0x123456789a) &&
            got.start.vcpus == 7 &&
-           strcmp(got.start.kernel_args, "quiet foo=1") == 0;
+           strcmp(got.start.kernel_args, "quiet foo=1") == 0 &&
+           strcmp(got.start.snapshot, "template") == 0 &&
+           got.start.state_at == UINT64_C(0x2000000000);
+}
+
+static void put_save(struct buf *to)
+{
+    worker_put_save(to, &(struct worker_save){.snapshot = (char[]){"label"},
+                                              .state_at = 1 << 20});
+}
+
+static int get_save(struct wire_reader *from)
+{
+    return worker_get_save(from, &got.save, NULL);
+}
+
+static bool same_save(void)
+{
+    return strcmp(got.save.snapshot, "label") == 0 &&
+           got.save.state_at == 1 << 20;
+}
+
+static void put_saved(struct buf *to)
+{
+    worker_put_saved(
+        to, &(struct worker_saved){.memory_bytes = 77, .paused_ns = 99});
+}
+
+static int get_saved(struct wire_reader *from)
+{
+    return worker_get_saved(from, &got.saved, NULL);
+}
+
+static bool same_saved(void)
+{
+    return got.saved.memory_bytes == 77 && got.saved.paused_ns == 99;
 }
 
 static void put_probed(struct buf *to)
@@ -125,6 +165,8 @@ static bool same_ended(void)
 
 static const struct kind kinds[] = {
     {"start", WORKER_START, put_start, get_start, same_start},
+    {"save", WORKER_SAVE, put_save, get_save, same_save},
+    {"saved", WORKER_SAVED, put_saved, get_saved, same_saved},
     {"probed", WORKER_PROBED, put_probed, get_probed, same_probed},
     {"steps", WORKER_STEPS, put_steps, get_steps, same_steps},
     {"ended", WORKER_ENDED, put_ended, get_ended, same_ended},
@@ -257,7 +299,7 @@ static void test_worker_of_another_version_is_told_so(void **state)
     (void)state;
     wire_read(&from, bytes, sizeof bytes);
     assert_int_equal(worker_get_type(&from, &type, &err), SM_EPROTO);
-    assert_non_null(strstr(err.message, "version 2"));
+    assert_non_null(strstr(err.message, "version 3"));
     assert_non_null(strstr(err.message, "install both from one release"));
 }
 
@@ -420,7 +462,7 @@ static void test_worker_ends_have_texts_of_their_own(void **state)
 /* Each allocation of a decoder fails in turn. */
 static void test_worker_without_memory_fails_and_leaks_nothing(void **state)
 {
-    static const size_t strings[] = {1, 2, 0, 0};
+    static const size_t strings[] = {2, 1, 0, 2, 0, 0};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

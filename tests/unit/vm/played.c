@@ -89,6 +89,7 @@ int played_make(struct played *played, struct sm_error *err)
                                .hv_device_fd = -1,
                                .memory_bytes = 64 * MIB,
                                .vcpus = played->vcpus,
+                               .saved = played->saved,
                                .kernel_fd = played->kernel_fd,
                                .initrd_fd = -1,
                                .cmdline = "quiet",

@@ -16,6 +16,7 @@ struct played {
     struct vm *vm;
     int kernel_fd;
     uint32_t vcpus;
+    const struct vm_saved *saved; /* to go on from; NULL: boot */
     /* What the machine told. */
     unsigned ends;
     struct vm_end end;
