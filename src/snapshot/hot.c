@@ -21,9 +21,10 @@ struct ranges {
 
 static void add_page(struct ranges *ranges, uint64_t at, uint64_t bytes)
 {
-    struct vm_range *last = &ranges->range[ranges->count - 1];
+    struct vm_range *last =
+        ranges->count ? &ranges->range[ranges->count - 1] : NULL;
 
-    if (ranges->count && last->at + last->bytes == at)
+    if (last && last->at + last->bytes == at)
         last->bytes += bytes;
     else if (ranges->count < SNAPSHOT_HOT_MAX)
         ranges->range[ranges->count++] = (struct vm_range){at, bytes};
