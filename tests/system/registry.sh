@@ -217,7 +217,7 @@ echo lie >"$scratch/mode"
 fails manifest_lies 'manifest: digest mismatch: expected sha256:.* got' \
     "$bad/team/app@$digest"
 echo endless >"$scratch/mode"
-fails manifest_without_an_end 'answer of more than 4194304 bytes' \
+fails manifest_without_an_end 'answer: more than 4194304 bytes' \
     "$bad/team/app:1.0"
 fresh
 echo pass >"$scratch/mode"
