@@ -149,7 +149,9 @@ char *__wrap_getcwd(char *to, size_t bytes)
     return found;
 }
 
-static int print(char **ret, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static int print(char **ret,
+                                                       const char *fmt,
+                                                       va_list ap)
 {
     int length = fails_now() ? -1 : vasprintf(ret, fmt, ap);
 
