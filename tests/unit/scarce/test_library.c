@@ -25,6 +25,35 @@ struct stand {
     char rootfs[STAND_PATH_MAX];
 };
 
+/* A program in the folder, in the place of one of ours. */
+static void put_program(const char *folder, const char *name, const char *does)
+{
+    char path[STAND_PATH_MAX];
+
+    stand_print(folder, name, "#!/bin/sh\n%s\n", does);
+    stand_join(path, folder, name);
+    assert_int_equal(chmod(path, 0755), 0);
+}
+
+/* supermachine-image is one that gives (result) to whoever asks it, and
+ * supermachine-vmm one that says nothing. */
+static void put_programs(const char *folder, const struct image_result *result)
+{
+    char does[STAND_PATH_MAX + 32];
+    struct buf answer;
+
+    buf_init(&answer, IMAGE_FRAME_MAX);
+    image_put_result(&answer, result);
+    assert_false(answer.failed);
+    stand_write(folder, "answer", answer.data, answer.size);
+    buf_done(&answer);
+    snprintf(does, sizeof does, "exec /bin/cat %s/answer >&3", folder);
+    put_program(folder, "supermachine-image", does);
+    put_program(folder, "supermachine-vmm", "exec /bin/sleep 1000");
+    stand_write(folder, "vmlinux", "x", 1);
+    stand_write(folder, "initramfs.cpio", "x", 1);
+}
+
 /* A home in which the image "oci:/layout" is known already. */
 static int set_up(void **state)
 {
@@ -45,8 +74,9 @@ static int set_up(void **state)
                    .user = (char *)"u"}};
 
     stand_folder(stand.folder);
-    stand_write(stand.folder, "root.ext4", "x", 1);
+    stand_print(stand.folder, "root.ext4", "%04096d", 0);
     stand_join(stand.rootfs, stand.folder, "root.ext4");
+    put_programs(stand.folder, &result);
     assert_int_equal(
         resolved_save(stand.folder, &request, &witnesses, &result, NULL), 0);
     *state = &stand;
@@ -86,7 +116,6 @@ static int make_machine(const struct stand *stand, struct objects *objects,
                            &objects->image, err);
     sm_machine_config_init(&machine);
     machine.hostname = "h";
-    machine.kernel = "/kernel";
     machine.kernel_args = "quiet";
     return rc ? rc
               : sm_machine_new(objects->host, objects->image, &machine,
@@ -115,6 +144,8 @@ static int use_library(void *context, struct sm_error *err)
     if (!rc)
         rc = sm_machine_fd(objects.machine, err) < 0 ? err->code : 0;
     if (!rc)
+        rc = sm_machine_start(objects.machine, SM_NOWAIT, err);
+    if (!rc)
         rc = sm_machine_log(objects.machine, &text, err);
     free(text);
     sm_exec_free(objects.exec);
@@ -127,6 +158,34 @@ static int use_library(void *context, struct sm_error *err)
 static void test_scarce_library_gives_nothing_half_made(void **state)
 {
     assert_true(alloc_each_fails(use_library, *state, 50));
+}
+
+static int ask_for_image(void *context, struct sm_error *err)
+{
+    const struct stand *stand = context;
+    const char *const insecure[] = {"a:1", "b:2", NULL};
+    struct sm_host_config config;
+    struct sm_image_config wanted;
+    struct sm_host *host = NULL;
+    struct sm_image *image = NULL;
+    int rc;
+
+    sm_host_config_init(&config);
+    config.home = stand->folder;
+    config.runtime_dir = stand->folder;
+    sm_image_config_init(&wanted);
+    wanted.insecure = insecure;
+    rc = sm_host_new(&config, &host, err);
+    if (!rc)
+        rc = sm_image_prepare(host, "oci:/other", &wanted, &image, err);
+    sm_image_free(image);
+    sm_host_free(host);
+    return rc;
+}
+
+static void test_scarce_image_work_is_asked_for_and_understood(void **state)
+{
+    assert_true(alloc_each_fails(ask_for_image, *state, 25));
 }
 
 /* ---- a session ---- */
@@ -260,6 +319,9 @@ int main(void)
         cmocka_unit_test(test_scarce_session_ends_or_says_so),
         cmocka_unit_test_setup_teardown(
             test_scarce_library_gives_nothing_half_made, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_scarce_image_work_is_asked_for_and_understood, set_up,
+            tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
