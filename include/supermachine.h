@@ -739,7 +739,9 @@ SM_API void sm_exec_free(struct sm_exec *exec);
  *              SM_ENOEXEC (the command never ran), SM_EINVAL (user or
  *              working directory), SM_ELIMIT (the guest lacks processes,
  *              memory or descriptors), SM_EGUEST (the machine ended first),
- *              SM_ESTATE (machine not started), SM_EIO.
+ *              SM_ESTATE (machine not started); SM_ENOSPC, SM_EIO and
+ *              SM_ENOMEM also if it ran, but stdout_fd or stderr_fd did not
+ *              take all of its output (a pipe that is closed is no error).
  * Blocks.      Since 0.1
  */
 SM_API int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,

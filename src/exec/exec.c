@@ -61,11 +61,30 @@ static void join_session(struct exec *exec, struct session *session)
     session->exec_count++;
 }
 
+/* Output that is gone outweighs how the program ended. */
+static void note_unwritten(struct exec *exec)
+{
+    const struct exec_sink *sink = exec->out.lost ? &exec->out : &exec->err;
+    struct exec_end *end = &exec->end;
+
+    if (!sink->lost ||
+        (end->outcome != EXEC_EXITED && end->outcome != EXEC_SIGNALED))
+        return;
+    end->outcome = EXEC_UNWRITTEN;
+    end->status = 125;
+    fail(&end->error, sink->lost, "%s: %s: some of the output is lost",
+         sink == &exec->out ? "stdout" : "stderr",
+         sink->lost == SM_ENOSPC   ? "no space left"
+         : sink->lost == SM_ENOMEM ? "out of memory"
+                                   : "cannot be written");
+}
+
 /* Say `ended` and let go of everything but the caller's reference. */
 static void report_end(struct exec *exec)
 {
     const struct exec_events *events = exec->events;
 
+    note_unwritten(exec);
     source_close(&exec->in);
     leave_session(exec);
     if (!events)

@@ -46,6 +46,7 @@ struct exec_sink {
     bool ended;               /* the guest sends no more        */
     bool done;                /* and all of it was delivered    */
     bool broken;              /* nobody takes it: told the guest */
+    int lost; /* broken by this error of ours, not by its reader; or 0 */
 };
 
 struct exec {
