@@ -229,8 +229,9 @@ pulls resume_after_cut --platform linux/amd64 "$bad/team/app:1.0"
 check resume_asks_for_the_rest grep -q 'bytes=1400000-' "$scratch/log"
 check resume_verifies verify_store
 
-# Until all five layers, which come side by side, have so many bytes on the disk.
-# What the server has sent is not there yet; the folder is looked at whenever one of its files grows.
+# Until all five layers, which come side by side, have so many bytes on the
+# disk. What the server has sent is not there yet; the folder is looked at
+# whenever one of its files grows.
 await_parts() {
     local folder=$SUPERMACHINE_HOME/blobs/sha256 count=0
     while [ "$count" -lt 5 ] && read -r _; do
