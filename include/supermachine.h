@@ -186,6 +186,7 @@ SM_API int sm_host_config_from_environment(struct sm_host_config *config,
  */
 SM_API int sm_host_new(const struct sm_host_config *config,
                        struct sm_host **ret, struct sm_error *err);
+/* Images and machines must be freed before. NULL is fine. Since 0.1 */
 SM_API void sm_host_free(struct sm_host *host);
 
 enum sm_finding_level {
@@ -295,6 +296,7 @@ SM_API void sm_image_config_init(struct sm_image_config *config);
 SM_API int sm_image_prepare(struct sm_host *host, const char *reference,
                             const struct sm_image_config *config,
                             struct sm_image **ret, struct sm_error *err);
+/* Its machines go on. NULL is fine. Since 0.1 */
 SM_API void sm_image_free(struct sm_image *image);
 
 /* "sha256:..." of the image's manifest. Since 0.1 */
@@ -519,7 +521,8 @@ SM_API int sm_machine_new(struct sm_host *host, const struct sm_image *image,
                           const struct sm_machine_config *config,
                           struct sm_machine **ret, struct sm_error *err);
 
-/* Kills the machine if it runs; waits for its worker to be gone. */
+/* Kills the machine if it runs; waits for its worker to be gone. Its execs must
+ * be freed before. NULL is fine. Since 0.1 */
 SM_API void sm_machine_free(struct sm_machine *machine);
 
 /*
@@ -725,7 +728,8 @@ SM_API int sm_exec_new(struct sm_machine *machine,
                        const struct sm_exec_config *config,
                        struct sm_exec **ret, struct sm_error *err);
 
-/* Kills the command, and what it started, if it still runs. */
+/* Kills the command, and what it started, if it still runs. NULL is fine.
+ * Since 0.1 */
 SM_API void sm_exec_free(struct sm_exec *exec);
 
 /*
@@ -739,7 +743,9 @@ SM_API void sm_exec_free(struct sm_exec *exec);
  *              SM_ENOEXEC (the command never ran), SM_EINVAL (user or
  *              working directory), SM_ELIMIT (the guest lacks processes,
  *              memory or descriptors), SM_EGUEST (the machine ended first),
- *              SM_ESTATE (machine not started), SM_EIO.
+ *              SM_ESTATE (machine not started); SM_ENOSPC, SM_EIO and
+ *              SM_ENOMEM also if it ran, but stdout_fd or stderr_fd did not
+ *              take all of its output (a pipe that is closed is no error).
  * Blocks.      Since 0.1
  */
 SM_API int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,

@@ -38,7 +38,7 @@ uint8_t *buf_room(struct buf *buf, size_t bytes)
         uint8_t *data = realloc(buf->data, capacity ? capacity : 1);
 
         if (!data) {
-            buf->failed = true;
+            buf->failed = buf->no_memory = true;
             return NULL;
         }
         buf->data = data;
@@ -85,6 +85,13 @@ bool buf_print(struct buf *buf, const char *fmt, ...)
     }
     va_end(again);
     return room != NULL;
+}
+
+int buf_refuse(const struct buf *buf, struct sm_error *err, const char *what)
+{
+    if (buf->no_memory)
+        return fail(err, SM_ENOMEM, "%s: out of memory", what);
+    return fail(err, SM_ELIMIT, "%s: more than %zu bytes", what, buf->cap);
 }
 
 void buf_consume(struct buf *buf, size_t count)

@@ -2,6 +2,8 @@
 #ifndef SM_BASE_BUF_H
 #define SM_BASE_BUF_H
 
+#include "base/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +12,7 @@
  * data[0 .. size) is filled, room for `capacity` is there, and it never grows
  * beyond `cap`. A failed growth sets `failed`, keeps what was there and makes
  * every later append fail too, so that a writer may check once at its end.
+ * `no_memory` tells why: not the cap.
  */
 struct buf {
     uint8_t *data;
@@ -17,6 +20,7 @@ struct buf {
     size_t capacity;
     size_t cap;
     bool failed;
+    bool no_memory;
 };
 
 /* (cap) in bytes; no memory is taken yet. */
@@ -34,10 +38,19 @@ bool buf_print(struct buf *buf, const char *fmt, ...)
 
 /* Drop (count) bytes from the front; (count) <= size. */
 void buf_consume(struct buf *buf, size_t count);
+/* What to say of a buf that failed: SM_ENOMEM, or SM_ELIMIT with its cap.
+ * (what) says what is in it. */
+int buf_refuse(const struct buf *buf, struct sm_error *err, const char *what);
+
+/* Forget that it failed. */
+static inline void buf_forgive(struct buf *buf)
+{
+    buf->failed = buf->no_memory = false;
+}
 static inline void buf_clear(struct buf *buf)
 {
     buf->size = 0;
-    buf->failed = false;
+    buf_forgive(buf);
 }
 
 /* The content as a string (a NUL is kept behind it), owned by the caller;

@@ -24,7 +24,7 @@ bool queue_put(struct queue *queue, const void *bytes, size_t count)
     if (count > queue->buf.cap / 2 - queue_count(queue))
         return false;
     done = buf_append(&queue->buf, bytes, count);
-    queue->buf.failed = false;
+    buf_forgive(&queue->buf);
     return done;
 }
 

@@ -119,12 +119,25 @@ char *wire_string(struct wire_reader *from)
     }
     string = malloc(count + 1);
     if (!string) {
-        from->failed = true;
+        wire_no_memory(from);
         return NULL;
     }
     memcpy(string, at, count);
     string[count] = '\0';
     return string;
+}
+
+void wire_no_memory(struct wire_reader *from)
+{
+    from->failed = from->no_memory = true;
+}
+
+int wire_refuse(const struct wire_reader *from, struct sm_error *err,
+                const char *what)
+{
+    if (from->no_memory)
+        return fail(err, SM_ENOMEM, "%s: out of memory", what);
+    return fail(err, SM_EPROTO, "malformed %s", what);
 }
 
 bool wire_bytes(struct wire_reader *from, void *to, size_t count)

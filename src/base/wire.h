@@ -17,6 +17,7 @@ struct wire_reader {
     const uint8_t *at;
     size_t left;
     bool failed;
+    bool no_memory; /* it failed for want of memory, not for the record */
 };
 
 void wire_put_u8(struct buf *to, uint8_t value);
@@ -40,6 +41,13 @@ const uint8_t *wire_blob(struct wire_reader *from, size_t *count);
 char *wire_string(struct wire_reader *from);
 /* (count) copied bytes without a length in front. */
 bool wire_bytes(struct wire_reader *from, void *to, size_t count);
+
+/* A copy or list of the record found no memory. */
+void wire_no_memory(struct wire_reader *from);
+/* What to say of a record that is refused: SM_ENOMEM if memory was out, else
+ * SM_EPROTO. (what) names it: "malformed (what)", "(what): out of memory". */
+int wire_refuse(const struct wire_reader *from, struct sm_error *err,
+                const char *what);
 
 /* Nothing failed so far. */
 static inline bool wire_ok(const struct wire_reader *from)

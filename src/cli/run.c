@@ -170,6 +170,33 @@ static void let_go(struct run *run)
     run->report = -1;
 }
 
+/*
+ * The machine's worker gets this process's standard error for as long as it
+ * lives. That of a machine which lives on must not be the caller's: in
+ * `$(supermachine run -d ... 2>&1)` the shell waits for everybody who has it.
+ */
+static int start_machine(struct run *run, struct sm_error *err)
+{
+    int ours = -1;
+    int null = -1;
+    int rc;
+
+    if (run->options->detach) {
+        ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    }
+    if (ours >= 0 && null >= 0)
+        dup2(null, STDERR_FILENO);
+    rc = sm_machine_start(run->machine, 0, err);
+    if (ours >= 0) {
+        dup2(ours, STDERR_FILENO);
+        close(ours);
+    }
+    if (null >= 0)
+        close(null);
+    return rc;
+}
+
 /* Keep the machine until its command has ended. */
 static int keep(struct run *run, int listener, struct sm_exit_status *status,
                 struct sm_error *err)
@@ -186,7 +213,7 @@ static int keep(struct run *run, int listener, struct sm_exit_status *status,
     if (keeper.logged)
         rc = journal_open(&keeper.journal, &run->record, err);
     if (!rc)
-        rc = sm_machine_start(run->machine, 0, err);
+        rc = start_machine(run, err);
     /* Only one that really runs may be left alone. */
     if (!rc && run->options->detach)
         rc = sm_exec_wait_started(run->exec, 0, err);

@@ -61,11 +61,30 @@ static void join_session(struct exec *exec, struct session *session)
     session->exec_count++;
 }
 
+/* Output that is gone outweighs how the program ended. */
+static void note_unwritten(struct exec *exec)
+{
+    const struct exec_sink *sink = exec->out.lost ? &exec->out : &exec->err;
+    struct exec_end *end = &exec->end;
+
+    if (!sink->lost ||
+        (end->outcome != EXEC_EXITED && end->outcome != EXEC_SIGNALED))
+        return;
+    end->outcome = EXEC_UNWRITTEN;
+    end->status = 125;
+    fail(&end->error, sink->lost, "%s: %s: some of the output is lost",
+         sink == &exec->out ? "stdout" : "stderr",
+         sink->lost == SM_ENOSPC   ? "no space left"
+         : sink->lost == SM_ENOMEM ? "out of memory"
+                                   : "cannot be written");
+}
+
 /* Say `ended` and let go of everything but the caller's reference. */
 static void report_end(struct exec *exec)
 {
     const struct exec_events *events = exec->events;
 
+    note_unwritten(exec);
     source_close(&exec->in);
     leave_session(exec);
     if (!events)
@@ -243,8 +262,10 @@ static uint32_t port_flags(const struct exec_port *ports)
 static int check_options(const struct session *session,
                          const struct agent_exec *program, struct sm_error *err)
 {
-    if (session->state == SESSION_OVER)
-        return fail(err, SM_ESTATE, "session: it is over");
+    int rc = session_check(session, err);
+
+    if (rc)
+        return rc;
     if (session->exec_count >= AGENT_CHANNELS_MAX ||
         session->last_channel == UINT32_MAX)
         return fail(err, SM_ELIMIT, "at most %d programs at a time",
@@ -318,10 +339,15 @@ void exec_free(struct exec *exec)
 int exec_signal(struct exec *exec, uint32_t signal, enum agent_target target,
                 struct sm_error *err)
 {
+    int rc;
+
     if (signal < 1 || signal > 64)
         return fail(err, SM_EINVAL, "signal %u: not 1 to 64", signal);
     if (!exec->session || exec->finished)
         return 0;
+    rc = session_check(exec->session, err);
+    if (rc)
+        return rc;
     agent_put_signal(session_buf(exec->session), exec->channel, signal, target);
     return session_buf_failed(exec->session, err);
 }
@@ -329,8 +355,13 @@ int exec_signal(struct exec *exec, uint32_t signal, enum agent_target target,
 int exec_resize(struct exec *exec, uint16_t rows, uint16_t columns,
                 struct sm_error *err)
 {
+    int rc;
+
     if (!exec->session || exec->finished)
         return 0;
+    rc = session_check(exec->session, err);
+    if (rc)
+        return rc;
     agent_put_resize(session_buf(exec->session), exec->channel, rows, columns);
     return session_buf_failed(exec->session, err);
 }

@@ -39,7 +39,9 @@ enum exec_outcome {
     EXEC_EXITED,   /* exit.value is its status                 */
     EXEC_SIGNALED, /* exit.value is the signal                 */
     EXEC_FAILED,   /* never started; error says why            */
-    EXEC_LOST      /* the session ended first; error says why  */
+    EXEC_LOST,     /* the session ended first; error says why  */
+    EXEC_UNWRITTEN /* it ended, but a descriptor did not take all of its output:
+                      error says why. A closed pipe is no such case. */
 };
 
 struct exec_end {
@@ -49,7 +51,8 @@ struct exec_end {
     int status;
     struct agent_exit exit; /* EXITED, SIGNALED: also times and memory */
     /* FAILED: SM_ENOCMD, SM_ENOEXEC, SM_EINVAL (user, working directory),
-     * SM_ELIMIT, SM_ESTATE; LOST: as of session_events.closed. */
+     * SM_ELIMIT, SM_ESTATE; LOST: as of session_events.closed; UNWRITTEN:
+     * SM_ENOSPC, SM_EIO, SM_ENOMEM. */
     struct sm_error error;
 };
 

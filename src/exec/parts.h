@@ -46,6 +46,7 @@ struct exec_sink {
     bool ended;               /* the guest sends no more        */
     bool done;                /* and all of it was delivered    */
     bool broken;              /* nobody takes it: told the guest */
+    int lost; /* broken by this error of ours, not by its reader; or 0 */
 };
 
 struct exec {
@@ -92,7 +93,11 @@ void session_ref(struct session *session);
 void session_unref(struct session *session);
 /* Where to put a frame that leaves soon. */
 struct buf *session_buf(struct session *session);
-/* The last frame found no room or memory: forget that. Returns the error. */
+/* Before a frame whose failure is the caller's own: SM_ESTATE, or SM_ENOMEM if
+ * one that was put before is lost, which ends the session soon. */
+int session_check(const struct session *session, struct sm_error *err);
+/* The last frame found no memory (SM_ENOMEM) or no room (SM_ELIMIT): forget
+ * that. Returns the error. */
 int session_buf_failed(struct session *session, struct sm_error *err);
 /* The same for a SETUP or EXEC that begins at (begin) of session_buf(); takes
  * it out again if it is too long: SM_ELIMIT. */

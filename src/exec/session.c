@@ -83,21 +83,36 @@ struct buf *session_buf(struct session *session)
 
 int session_buf_failed(struct session *session, struct sm_error *err)
 {
-    if (!session->out.buf.failed)
+    struct buf *out = &session->out.buf;
+    int rc;
+
+    if (!out->failed)
         return 0;
-    session->out.buf.failed = false;
-    return fail(err, SM_ENOMEM, "session: out of memory, or too much at once");
+    rc = buf_refuse(out, err, "session: what waits to be sent");
+    buf_forgive(out);
+    return rc;
+}
+
+int session_check(const struct session *session, struct sm_error *err)
+{
+    if (session->state == SESSION_OVER)
+        return fail(err, SM_ESTATE, "session: it is over");
+    if (session->out.buf.failed)
+        return fail(err, SM_ENOMEM, "session: about to end, out of memory");
+    return 0;
 }
 
 int session_end_request(struct session *session, size_t begin,
                         struct sm_error *err)
 {
     struct buf *out = &session->out.buf;
-    int rc = session_buf_failed(session, NULL);
+    int rc = session_buf_failed(session, err);
 
     if (!rc && out->size - begin <= FRAME_HEADER_BYTES + AGENT_REQUEST_MAX)
         return 0;
     out->size = begin;
+    if (rc == SM_ENOMEM)
+        return rc;
     return fail(err, SM_ELIMIT, "request: more than %d bytes of text together",
                 AGENT_REQUEST_MAX);
 }
@@ -370,17 +385,10 @@ void session_close(struct session *session)
     session_unref(session);
 }
 
-static int check_alive(const struct session *session, struct sm_error *err)
-{
-    if (session->state == SESSION_OVER)
-        return fail(err, SM_ESTATE, "session: it is over");
-    return 0;
-}
-
 int session_setup(struct session *session, const struct agent_setup *setup,
                   struct sm_error *err)
 {
-    int rc = check_alive(session, err);
+    int rc = session_check(session, err);
     size_t begin;
 
     if (rc)
@@ -400,7 +408,7 @@ int session_shutdown(struct session *session,
                      const struct agent_shutdown *shutdown,
                      struct sm_error *err)
 {
-    int rc = check_alive(session, err);
+    int rc = session_check(session, err);
 
     if (rc)
         return rc;
@@ -410,7 +418,7 @@ int session_shutdown(struct session *session,
 
 int session_ping(struct session *session, uint64_t number, struct sm_error *err)
 {
-    int rc = check_alive(session, err);
+    int rc = session_check(session, err);
 
     if (rc)
         return rc;

@@ -68,6 +68,9 @@ static size_t write_some(struct exec_sink *sink, const uint8_t *bytes,
         ssize_t some = foreign_write(&sink->to, bytes + done, count - done);
 
         if (some < 0) {
+            /* A reader that goes away is no error; a full disk is. */
+            if (some != SM_ECLOSED)
+                sink->lost = (int)some;
             sink_break(sink);
             return count;
         }
@@ -132,9 +135,12 @@ void sink_close(struct exec_sink *sink)
  * stream: better an end than a gap. */
 static void keep(struct exec_sink *sink, const uint8_t *bytes, size_t count)
 {
-    if (!queue_put(&sink->wait, bytes, count) ||
-        (!sink->watch && loop_watch(sink->exec->session->loop, sink->to.fd, 0,
-                                    sink_event, sink, &sink->watch, NULL)))
+    if (!queue_put(&sink->wait, bytes, count))
+        sink->lost = SM_ENOMEM;
+    else if (!sink->watch)
+        sink->lost = loop_watch(sink->exec->session->loop, sink->to.fd, 0,
+                                sink_event, sink, &sink->watch, NULL);
+    if (sink->lost)
         sink_break(sink);
     else
         loop_change(sink->watch, LOOP_WRITE);

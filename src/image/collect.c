@@ -49,12 +49,13 @@ static void on_removed(void *context, const char *what, uint64_t bytes)
 
 /* ---- root file systems ---- */
 
-static void note_record(void *context, const char *rootfs)
+static int note_record(void *context, const char *rootfs, struct sm_error *err)
 {
     struct collecting *collecting = context;
 
-    if (rootfs)
-        (void)image_strings_add(&collecting->records, rootfs);
+    if (rootfs && !image_strings_add(&collecting->records, rootfs))
+        return fail(err, SM_ENOMEM, "%s: out of memory", rootfs);
+    return 0;
 }
 
 static bool is_recorded(const struct collecting *collecting, const char *path)
@@ -126,9 +127,10 @@ static int prune(struct collecting *collecting, const struct store *store,
 
     if (!rc)
         rc = catalog_load(store, &collecting->after, err);
+    if (!rc)
+        rc = resolved_walk(home, note_record, collecting, err);
     if (rc)
         return rc;
-    resolved_walk(home, note_record, collecting);
     rootfs_sweep(home);
     return rootfs_walk(home, prune_rootfs, collecting, err);
 }
@@ -308,10 +310,9 @@ static int drop(struct collecting *collecting, const struct store *store,
     }
     if (!rc)
         rc = sweep_blobs(store, &sweep, err);
-    if (rc)
-        return rc;
-    resolved_walk(home, note_record, collecting);
-    return rootfs_walk(home, drop_rootfs, collecting, err);
+    if (!rc)
+        rc = resolved_walk(home, note_record, collecting, err);
+    return rc ? rc : rootfs_walk(home, drop_rootfs, collecting, err);
 }
 
 int keep_remove(const struct keep_request *request, struct reporter *reporter,

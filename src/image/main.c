@@ -25,9 +25,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -267,6 +269,22 @@ static int serve(const struct options *options, struct reporter *reporter,
     return rc ? rc : report_result(reporter, &result, err);
 }
 
+/*
+ * For jansson: without memory it may leave characters out of a string and say
+ * nothing (2.14, strbuffer_append_byte() in lex_get_save()). A name that is
+ * read wrong must never be acted upon.
+ */
+static void *take_or_end(size_t bytes)
+{
+    void *block = malloc(bytes);
+
+    if (!block) {
+        fputs("supermachine-image: out of memory\n", stderr);
+        _exit(1);
+    }
+    return block;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {
@@ -282,6 +300,7 @@ int main(int argc, char **argv)
 
     process_begin();
     limit_memory();
+    json_set_alloc_funcs(take_or_end, free);
     if (status)
         return status;
     reporter = (struct reporter){

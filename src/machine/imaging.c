@@ -244,13 +244,14 @@ static int hold_rootfs(const struct image_result *result, int *ret_fd,
 }
 
 static int find_resolved(const char *home, const struct image_request *image,
-                         struct image_result *ret, int *ret_fd)
+                         struct image_result *ret, int *ret_fd,
+                         struct sm_error *err)
 {
-    int rc = resolved_load(home, image, ret, NULL);
+    int rc = resolved_load(home, image, ret, err);
 
     if (rc)
         return rc;
-    rc = hold_rootfs(ret, ret_fd, NULL);
+    rc = hold_rootfs(ret, ret_fd, err);
     if (rc)
         image_result_done(ret);
     return rc;
@@ -267,14 +268,19 @@ int imaging_prepare(const struct machine_paths *paths,
         .platform = request->platform ? request->platform : "",
         .disk_bytes = IMAGE_DISK_DEFAULT_GIB * GIB};
     struct preparing preparing = {.request = request, .result = ret};
-    int rc = reference_absolute(request->reference, folder, &absolute, err);
+    int rc;
 
+    if (!folder && errno == ENOMEM)
+        return fail(err, SM_ENOMEM, "image: out of memory");
+    rc = reference_absolute(request->reference, folder, &absolute, err);
     if (rc)
         return rc;
     image.reference = absolute;
-    if (!request->refresh &&
-        find_resolved(paths->home, &image, ret, ret_fd) == 0)
-        return 0;
+    rc = request->refresh
+             ? SM_ENOENT
+             : find_resolved(paths->home, &image, ret, ret_fd, err);
+    if (!rc || rc == SM_ENOMEM)
+        return rc;
     /* Between the program's end and our lock it may be removed: once more. */
     for (int i = 0; i < ATTEMPTS; i++) {
         rc = prepare(paths, &image, &preparing, err);

@@ -264,13 +264,14 @@ static int explain_loss(struct program *program, struct sm_error *err)
     return machine->end.why.code;
 }
 
-/* It never ran, or was lost: why. 0: neither. */
+/* It never ran, or was lost, or its output was: why. 0: nothing of these. */
 static int explain_end(struct program *program, struct sm_error *err)
 {
     if ((!program->ended && program->machine->state == MACHINE_STOPPED) ||
         (program->ended && program->end.outcome == EXEC_LOST))
         return explain_loss(program, err);
-    if (!program->ended || program->end.outcome != EXEC_FAILED)
+    if (!program->ended || (program->end.outcome != EXEC_FAILED &&
+                            program->end.outcome != EXEC_UNWRITTEN))
         return 0;
     if (err)
         *err = program->end.error;

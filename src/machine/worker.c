@@ -195,7 +195,7 @@ static int send_message(struct worker *worker, struct buf *message,
     int rc;
 
     if (message->failed)
-        rc = fail(err, SM_ELIMIT, "worker: message too long");
+        rc = buf_refuse(message, err, "message to the worker");
     else
         rc = channel_send(worker->channel, message->data, message->size, fds,
                           fd_count, err);

@@ -56,7 +56,7 @@ static int take_document(void *context, uint64_t offset, const void *bytes,
         buf_clear(to);
     if (buf_append(to, bytes, count))
         return 0;
-    return fail(err, SM_ELIMIT, "answer of more than %zu bytes", to->cap);
+    return buf_refuse(to, err, "answer");
 }
 
 /* A job that reads into (to). */

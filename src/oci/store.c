@@ -465,6 +465,9 @@ static int walk_tag(const struct store *store, const char *file,
         fd < 0 ? fail_os(&why, "open") : read_tag(fd, &name, &descriptor, &why);
     if (!rc)
         rc = check_tag_file(name, file, &why);
+    /* That says nothing of the file. */
+    if (rc == SM_ENOMEM)
+        return fail(err, rc, "%s: %s", file, why.message);
     return rc ? fn(context, file, NULL, rc, &why, err)
               : fn(context, name, &descriptor, 0, NULL, err);
 }

@@ -273,11 +273,8 @@ static char *resolve_link(const char *name, const char *link)
 static int take_member(struct walk *walk, const struct header *header,
                        uint64_t bytes, struct sm_error *err)
 {
-    AUTO_FREE char *whole =
-        walk->name ? own_take(walk->name) : header_name(header);
-    AUTO_FREE char *target =
-        walk->link ? own_take(walk->link)
-                   : copy_field(header->link, sizeof header->link);
+    AUTO_FREE char *whole = walk->name ? own_take(walk->name) : NULL;
+    AUTO_FREE char *target = walk->link ? own_take(walk->link) : NULL;
     char *link = NULL;
     char *name;
 
@@ -285,6 +282,10 @@ static int take_member(struct walk *walk, const struct header *header,
     if (header->type != '0' && header->type != '\0' && header->type != '1' &&
         header->type != '2')
         return 0;
+    if (!whole)
+        whole = header_name(header);
+    if (!target)
+        target = copy_field(header->link, sizeof header->link);
     if (!whole || !target)
         return fail(err, SM_ENOMEM, "out of memory");
     name = strdup(plain_name(whole));

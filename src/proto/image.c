@@ -116,7 +116,7 @@ static void read_strings(struct wire_reader *from, struct image_strings *ret)
     }
     ret->items = calloc((size_t)count + 1, sizeof *ret->items);
     if (!ret->items) {
-        from->failed = true;
+        wire_no_memory(from);
         return;
     }
     while (ret->count < count && wire_ok(from)) {
@@ -246,12 +246,6 @@ void image_put_text(struct buf *to, const char *text)
     frame_end(to, begin);
 }
 
-static int bad_frame(struct sm_error *err, const char *what)
-{
-    return fail(err, SM_EPROTO, "%s of supermachine-image makes no sense",
-                what);
-}
-
 int image_get_progress(const struct frame *frame, struct image_progress *ret,
                        struct sm_error *err)
 {
@@ -268,7 +262,7 @@ int image_get_progress(const struct frame *frame, struct image_progress *ret,
         ret->number <= ret->count && ret->done <= ret->total)
         return 0;
     image_progress_done(ret);
-    return bad_frame(err, "progress");
+    return wire_refuse(&from, err, "progress of supermachine-image");
 }
 
 int image_get_result(const struct frame *frame, struct image_result *ret,
@@ -280,7 +274,7 @@ int image_get_result(const struct frame *frame, struct image_result *ret,
     if (image_result_read(&from, ret) && frame->type == IMAGE_RESULT)
         return 0;
     image_result_done(ret);
-    return bad_frame(err, "result");
+    return wire_refuse(&from, err, "result of supermachine-image");
 }
 
 int image_get_stored(const struct frame *frame, struct image_stored *ret,
@@ -301,7 +295,7 @@ int image_get_stored(const struct frame *frame, struct image_stored *ret,
     if (frame->type == IMAGE_STORED && wire_ok(&from))
         return 0;
     image_stored_done(ret);
-    return bad_frame(err, "list");
+    return wire_refuse(&from, err, "list of supermachine-image");
 }
 
 int image_get_change(const struct frame *frame, struct image_change *ret,
@@ -317,7 +311,7 @@ int image_get_change(const struct frame *frame, struct image_change *ret,
     if (frame->type == IMAGE_CHANGE && wire_ok(&from))
         return 0;
     image_change_done(ret);
-    return bad_frame(err, "change");
+    return wire_refuse(&from, err, "change of supermachine-image");
 }
 
 int image_get_text(const struct frame *frame, char **ret, struct sm_error *err)
@@ -330,7 +324,7 @@ int image_get_text(const struct frame *frame, char **ret, struct sm_error *err)
         return 0;
     free(*ret);
     *ret = NULL;
-    return bad_frame(err, "text");
+    return wire_refuse(&from, err, "text of supermachine-image");
 }
 
 int image_get_error(const struct frame *frame, struct sm_error *err)
@@ -347,7 +341,7 @@ int image_get_error(const struct frame *frame, struct sm_error *err)
     message = wire_blob(&from, &count);
     if (frame->type != IMAGE_ERROR || !wire_ok(&from) || code >= 0 ||
         count > INT32_MAX)
-        return bad_frame(err, "error");
+        return wire_refuse(&from, err, "error of supermachine-image");
     if (err) {
         fail(err, code, "%.*s", (int)count, (const char *)message);
         err->os_error = os_error;

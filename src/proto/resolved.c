@@ -179,8 +179,7 @@ static int read_record(const char *path, struct buf *to, struct sm_error *err)
         ssize_t got = room ? read(fd, room, 16 * KIB) : -1;
 
         if (!room)
-            return fail(err, SM_ELIMIT, "%s: longer than %d bytes", path,
-                        RESOLVED_FILE_MAX);
+            return buf_refuse(to, err, path);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -191,58 +190,80 @@ static int read_record(const char *path, struct buf *to, struct sm_error *err)
     }
 }
 
-/* What is stale is said in (why). */
-static bool record_holds(const struct buf *record,
-                         const struct image_request *request,
-                         struct image_result *ret, const char **why)
+/* NULL, or what makes the record useless. */
+static const char *read_valid(struct wire_reader *from,
+                              const struct image_request *request,
+                              struct image_result *ret)
 {
-    struct wire_reader from;
     uint8_t count;
     struct stat st;
 
-    *why = "damaged";
-    if (record->size < 8 || fnv1a(FNV_BASIS, record->data, record->size - 8) !=
-                                load_le64(record->data + record->size - 8))
-        return false;
-    wire_read(&from, record->data, record->size - 8);
-    if (wire_u32(&from) != RESOLVED_MAGIC ||
-        wire_u32(&from) != RESOLVED_VERSION)
-        return false;
-    *why = "for another request";
-    if (!read_request(&from, request))
-        return false;
-    *why = "older than the image";
-    count = wire_u8(&from);
+    if (wire_u32(from) != RESOLVED_MAGIC || wire_u32(from) != RESOLVED_VERSION)
+        return "damaged";
+    if (!read_request(from, request))
+        return "for another request";
+    count = wire_u8(from);
     for (uint8_t i = 0; i < count; i++)
-        if (!witness_holds(&from))
-            return false;
-    *why = "without its root file system";
-    return image_result_read(&from, ret) && wire_end(&from) &&
-           stat(ret->rootfs, &st) == 0;
+        if (!witness_holds(from))
+            return "older than the image";
+    if (!image_result_read(from, ret) || !wire_end(from) ||
+        stat(ret->rootfs, &st) != 0)
+        return "without its root file system";
+    return NULL;
+}
+
+/* 0, SM_ENOENT or SM_ENOMEM. Something in *ret is the caller's in any case. */
+static int parse_record(const char *path, const struct buf *record,
+                        const struct image_request *request,
+                        struct image_result *ret, struct sm_error *err)
+{
+    struct wire_reader from = {0};
+    const char *why = "damaged";
+
+    if (record->size >= 8 && fnv1a(FNV_BASIS, record->data, record->size - 8) ==
+                                 load_le64(record->data + record->size - 8)) {
+        wire_read(&from, record->data, record->size - 8);
+        why = read_valid(&from, request, ret);
+    }
+    if (!why)
+        return 0;
+    if (from.no_memory)
+        return fail(err, SM_ENOMEM, "%s: out of memory", path);
+    return fail(err, SM_ENOENT, "%s is %s", path, why);
+}
+
+static int load_record(const char *path, const struct image_request *request,
+                       struct image_result *ret, struct sm_error *err)
+{
+    AUTO(buf_done) struct buf record = {0};
+    int rc;
+
+    buf_init(&record, RESOLVED_FILE_MAX);
+    rc = read_record(path, &record, err);
+    if (!rc)
+        rc = parse_record(path, &record, request, ret, err);
+    if (!rc)
+        return 0;
+    image_result_done(ret);
+    if (rc == SM_ENOMEM)
+        return rc;
+    if (err)
+        err->code = SM_ENOENT;
+    return SM_ENOENT;
 }
 
 int resolved_load(const char *home, const struct image_request *request,
                   struct image_result *ret, struct sm_error *err)
 {
     AUTO_FREE char *path = record_path(home, request);
-    AUTO(buf_done) struct buf record = {0};
-    const char *why;
+    int rc;
 
     *ret = (struct image_result){0};
-    buf_init(&record, RESOLVED_FILE_MAX);
     if (!path)
-        return fail(err, SM_ENOENT, "resolved image: out of memory");
-    if (read_record(path, &record, err)) {
-        if (err)
-            err->code = SM_ENOENT;
-        return SM_ENOENT;
-    }
-    if (!record_holds(&record, request, ret, &why)) {
-        image_result_done(ret);
-        return fail(err, SM_ENOENT, "%s is %s", path, why);
-    }
-    ret->reused = true;
-    return 0;
+        return fail(err, SM_ENOMEM, "resolved image: out of memory");
+    rc = load_record(path, request, ret, err);
+    ret->reused = !rc;
+    return rc;
 }
 
 /* Any of them so young that a further change might leave no trace. */
@@ -334,40 +355,39 @@ int resolved_save(const char *home, const struct image_request *request,
     return replace_file(path, &record, err);
 }
 
-static void visit_record(int folder, const char *path, const char *name,
-                         resolved_fn *fn, void *context)
+static int visit_record(const char *folder, const char *name, resolved_fn *fn,
+                        void *context, struct sm_error *err)
 {
     AUTO(image_result_done) struct image_result result = {0};
-    AUTO(buf_done) struct buf record = {0};
-    const char *why;
+    AUTO_FREE char *path = NULL;
+    int rc;
 
-    buf_init(&record, RESOLVED_FILE_MAX);
-    if (read_record(path, &record, NULL) == 0 &&
-        record_holds(&record, NULL, &result, &why)) {
-        fn(context, result.rootfs);
-        return;
+    if (asprintf(&path, "%s/%s", folder, name) < 0) {
+        path = NULL;
+        return fail(err, SM_ENOMEM, "%s: out of memory", name);
     }
-    unlinkat(folder, name, 0);
-    fn(context, NULL);
+    rc = load_record(path, NULL, &result, err);
+    if (rc == SM_ENOMEM)
+        return rc;
+    if (rc)
+        unlink(path);
+    return fn(context, rc ? NULL : result.rootfs, err);
 }
 
-void resolved_walk(const char *home, resolved_fn *fn, void *context)
+int resolved_walk(const char *home, resolved_fn *fn, void *context,
+                  struct sm_error *err)
 {
     AUTO_FREE char *path = record_path(home, NULL);
     DIR *folder = path ? opendir(path) : NULL;
     struct dirent *entry;
+    int rc = 0;
 
-    while (folder && (entry = readdir(folder)) != NULL) {
-        AUTO_FREE char *file = NULL;
-
-        if (entry->d_name[0] == '.')
-            continue;
-        if (asprintf(&file, "%s/%s", path, entry->d_name) < 0) {
-            file = NULL;
-            continue;
-        }
-        visit_record(dirfd(folder), file, entry->d_name, fn, context);
-    }
+    if (!path || (!folder && errno == ENOMEM))
+        return fail(err, SM_ENOMEM, "resolved images: out of memory");
+    while (!rc && folder && (entry = readdir(folder)) != NULL)
+        if (entry->d_name[0] != '.')
+            rc = visit_record(path, entry->d_name, fn, context, err);
     if (folder)
         closedir(folder);
+    return rc;
 }

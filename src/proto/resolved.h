@@ -64,7 +64,8 @@ int reference_absolute(const char *reference, const char *cwd, char **ret,
 /*
  * The result of the same (request) if nothing changed since: the witnesses
  * are what they were and the root file system is there.
- * Returns 0, or SM_ENOENT whatever else is the case, with (err) saying why.
+ * Returns 0, SM_ENOMEM, or SM_ENOENT whatever else is the case, with (err)
+ * saying why.
  * On success ret->reused is true and the caller calls image_result_done().
  */
 int resolved_load(const char *home, const struct image_request *request,
@@ -80,10 +81,13 @@ int resolved_save(const char *home, const struct image_request *request,
                   const struct image_result *result, struct sm_error *err);
 
 /* (rootfs) is the path that a record leads to, or NULL if the record is of no
- * use any more, which is then removed. */
-typedef void resolved_fn(void *context, const char *rootfs);
+ * use any more, which is then removed. A result other than 0 ends the walk. */
+typedef int resolved_fn(void *context, const char *rootfs,
+                        struct sm_error *err);
 
-/* Call (fn) for each record of (home). A folder that is not there has none. */
-void resolved_walk(const char *home, resolved_fn *fn, void *context);
+/* Call (fn) for each record of (home). A folder that is not there has none.
+ * Returns 0, SM_ENOMEM, or what (fn) did. */
+int resolved_walk(const char *home, resolved_fn *fn, void *context,
+                  struct sm_error *err);
 
 #endif

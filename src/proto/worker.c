@@ -103,9 +103,7 @@ int worker_get_type(struct wire_reader *from, enum worker_type *ret,
 static int finish(const struct wire_reader *from, const char *what,
                   struct sm_error *err)
 {
-    if (!wire_end(from))
-        return fail(err, SM_EPROTO, "worker: malformed %s message", what);
-    return 0;
+    return wire_end(from) ? 0 : wire_refuse(from, err, what);
 }
 
 int worker_get_start(struct wire_reader *from, struct worker_start *ret,
@@ -116,7 +114,7 @@ int worker_get_start(struct wire_reader *from, struct worker_start *ret,
     ret->kernel_args = wire_string(from);
     ret->snapshot = wire_string(from);
     ret->state_at = wire_u64(from);
-    return finish(from, "start", err);
+    return finish(from, "start message of the worker", err);
 }
 
 int worker_get_save(struct wire_reader *from, struct worker_save *ret,
@@ -124,7 +122,7 @@ int worker_get_save(struct wire_reader *from, struct worker_save *ret,
 {
     ret->snapshot = wire_string(from);
     ret->state_at = wire_u64(from);
-    return finish(from, "save", err);
+    return finish(from, "save message of the worker", err);
 }
 
 void worker_save_done(struct worker_save *save)
@@ -138,7 +136,7 @@ int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
 {
     ret->memory_bytes = wire_u64(from);
     ret->paused_ns = wire_u64(from);
-    return finish(from, "saved", err);
+    return finish(from, "saved message of the worker", err);
 }
 
 void worker_start_done(struct worker_start *start)
@@ -159,7 +157,7 @@ int worker_get_probed(struct wire_reader *from, struct worker_probed *ret,
     if (verdict > WORKER_UNUSABLE)
         return fail(err, SM_EPROTO, "worker: unknown verdict %u", verdict);
     ret->verdict = (enum worker_verdict)verdict;
-    return finish(from, "probe", err);
+    return finish(from, "probe message of the worker", err);
 }
 
 void worker_probed_done(struct worker_probed *probed)
@@ -198,7 +196,7 @@ int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
         if (strspn(step->name, step_letters) != strlen(step->name))
             return fail(err, SM_EPROTO, "worker: malformed name of a step");
     }
-    return finish(from, "steps", err);
+    return finish(from, "steps message of the worker", err);
 }
 
 /* Codes are -1, -2 and so on without a gap: as many as there are names. */
@@ -224,7 +222,7 @@ int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
     ret->end = (enum worker_end)end;
     fail(&ret->error, -(int)code, "%s", message);
     ret->error.os_error = (int)os_error;
-    return finish(from, "end", err);
+    return finish(from, "end message of the worker", err);
 }
 
 void worker_step_add(struct worker_steps *steps, const char *name,

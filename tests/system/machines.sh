@@ -29,6 +29,12 @@ id=$(detach web -l tier=front --stop-signal USR1 -- sh -c '
     echo up >/tmp/up
     while :; do sleep 1; done')
 check machines/detached_prints_its_id grep -qE '^[0-9a-f]{64}$' <<<"$id"
+# Who reads both of its streams is not kept waiting by a machine that lives on.
+both=$(timeout 60 supermachine run -d --rm --name quick "$image_name" \
+    sleep 1000 2>&1)
+check machines/detached_lets_go_of_its_streams grep -qE '^[0-9a-f]{64}$' \
+    <<<"$both"
+supermachine rm -f quick >/dev/null
 check machines/ps_shows_it [ "$(status_of web)" = 'running ' ]
 expect machines/exec_status 7 '^in$' \
     supermachine exec web sh -c 'echo in; exit 7'

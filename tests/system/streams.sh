@@ -34,5 +34,10 @@ check streams/stdin_end [ "$count" = 10 ]
 run_in -- sh -c 'yes' 2>"$scratch/err" </dev/null | head -c 1000 |
     wc -c >"$scratch/out"
 check streams/reader_gone [ "$(cat "$scratch/out")" = 1000 ]
+
+# A disk that is full is told of.
+run_in -- seq 1000 >/dev/full 2>"$scratch/err" </dev/null
+check streams/full_disk_status [ $? = 125 ]
+check streams/full_disk_words grep -q 'stdout: no space left' "$scratch/err"
 check_clean streams/nothing_left
 finish_part

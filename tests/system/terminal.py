@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """terminal.py: `supermachine run` on a terminal, driven through a real pty.
 
-    terminal.py REFERENCE [NAME...]
+    terminal.py REFERENCE PROGRAMS [NAME...]
+
+PROGRAMS is an image that has nano and procps's top, too.
 
 Each test prints "ok NAME" or "not ok NAME". What the user sees is read from
 the pty's master; how the terminal is set is read from its slave, before,
@@ -19,7 +21,7 @@ import sys
 import termios
 import time
 
-REFERENCE = sys.argv[1]
+REFERENCE, PROGRAMS = sys.argv[1:3]
 PATIENCE_S = 60
 
 
@@ -30,13 +32,13 @@ class Wrong(Exception):
 class Terminal:
     """A terminal of 31 x 117 with `supermachine run` in its foreground."""
 
-    def __init__(self, *command, options=()):
+    def __init__(self, *command, options=(), reference=REFERENCE):
         self.master, self.slave = os.openpty()
         self.resize(31, 117)
         self.before = termios.tcgetattr(self.slave)
         self.seen = b""
         self.process = subprocess.Popen(
-            ["supermachine", "run", *options, REFERENCE, *command],
+            ["supermachine", "run", *options, reference, *command],
             stdin=self.slave, stdout=self.slave, stderr=self.slave,
             start_new_session=True, preexec_fn=self.adopt)
 
@@ -90,6 +92,10 @@ class Terminal:
     def expect_as_before(self):
         if termios.tcgetattr(self.slave) != self.before:
             raise Wrong("the terminal is not as it was before")
+
+    def kill_worker(self):
+        subprocess.run(["pkill", "-9", "-x", "-P", str(self.process.pid),
+                        "supermachine-vm"], check=True)
 
     def expect_raw(self):
         flags = termios.tcgetattr(self.slave)[3]
@@ -191,8 +197,7 @@ def test_signals_put_it_back():
 def test_killed_worker_puts_it_back():
     with Terminal("sh", "-c", "echo go; exec sleep 1000") as terminal:
         terminal.expect(b"go\r\n")
-        subprocess.run(["pkill", "-9", "-x", "-P", str(terminal.process.pid),
-                        "supermachine-vm"], check=True)
+        terminal.kill_worker()
         terminal.expect_status(125)
         if b"worker process died" not in terminal.rest():
             raise Wrong(f"no word of the worker: {terminal.seen!r}")
@@ -231,6 +236,52 @@ def test_top():
         terminal.expect_status(0)
 
 
+def test_nano():
+    with Terminal("sh", reference=PROGRAMS) as terminal:
+        terminal.expect(b"# ")
+        terminal.type(b"nano /tmp/text\r")
+        terminal.expect(b"GNU nano")
+        terminal.expect(b"Exit")
+        terminal.type(b"written in nano")
+        terminal.expect(b"written in nano")
+        # It draws itself anew, and its last line is the new last line.
+        terminal.resize(20, 90)
+        terminal.expect(b"GNU nano")
+        terminal.expect(b"\x1b[20")
+        # Control-C tells where the cursor is.
+        terminal.type(b"\x03")
+        terminal.expect(b"[ line ")
+        terminal.type(b"\x18")
+        terminal.expect(b"Save modified buffer")
+        terminal.type(b"y")
+        terminal.expect(b"File Name to Write")
+        terminal.type(b"\r")
+        terminal.expect(b"# ")
+        terminal.type(b"cat /tmp/text\r")
+        terminal.expect(b"\r\nwritten in nano\r\n")
+        terminal.type(b"\x04")
+        terminal.expect_status(0)
+
+
+def test_top_of_procps():
+    with Terminal("/usr/bin/top", "-d", "1000",
+                  reference=PROGRAMS) as terminal:
+        terminal.expect(b"load average")
+        terminal.expect(b"COMMAND")
+        terminal.resize(12, 70)
+        terminal.expect(b"load average")
+        terminal.type(b"\x03")
+        terminal.expect_status(0)
+
+
+def test_editor_of_a_killed_worker():
+    with Terminal("nano", reference=PROGRAMS) as terminal:
+        terminal.expect(b"GNU nano")
+        terminal.expect_raw()
+        terminal.kill_worker()
+        terminal.expect_status(125)
+
+
 def test_much_output_is_whole():
     with Terminal("seq", "1", "20000") as terminal:
         for number in range(1, 20001):
@@ -250,7 +301,7 @@ def test_much_input_is_whole():
 
 
 def main():
-    wanted = sys.argv[2:]
+    wanted = sys.argv[3:]
     for name, test in list(globals().items()):
         if not name.startswith("test_") or (wanted and name[5:] not in wanted):
             continue

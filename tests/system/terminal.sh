@@ -9,7 +9,9 @@ expect terminal/on_request 0 '^24 80' run_in -t -- \
     sh -c 'test -t 0 && test -t 1 && test -t 2 && stty size'
 typed=$(printf 'typed\n' | run_in -it -- cat | tr -d '\r\n')
 check terminal/end_of_input_is_control_d [ "$typed" = typedtyped ]
-absorb '' < <(timeout 900 tests/system/terminal.py "oci:$image" 2>&1 ||
+tests/system/make-program-folder "$scratch/programs" /usr/bin/nano /usr/bin/top
+absorb '' < <(timeout 900 tests/system/terminal.py "oci:$image" \
+    "dir:$scratch/programs" 2>&1 ||
     echo "not ok terminal (status $?)")
 check_clean terminal/nothing_left
 finish_part

@@ -303,8 +303,7 @@ int acpi_build(const struct arch_config *config, struct gpa at, struct buf *to,
     madt = put_madt(to, config->vcpus);
     xsdt = put_xsdt(to, at.v + fadt, at.v + madt);
     if (to->failed)
-        return fail(err, SM_ELIMIT, "ACPI tables: more than %zu bytes",
-                    to->cap);
+        return buf_refuse(to, err, "ACPI tables");
     fill_rsdp(to->data, at.v + xsdt);
     return 0;
 }

@@ -93,8 +93,7 @@ static int take_some(int fd, struct buf *answer, struct sm_error *err)
     if (got < 0 && errno != EINTR)
         return fail_os(err, "read its answer");
     if (got > 0 && !buf_append(answer, bytes, (size_t)got))
-        return fail(err, SM_ELIMIT, "answers with more than %zu bytes",
-                    answer->cap);
+        return buf_refuse(answer, err, "answer");
     return got != 0;
 }
 

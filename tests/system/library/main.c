@@ -5,14 +5,12 @@
  * Each test prints "ok NAME" or "not ok NAME". A wait that would never end is
  * ended by the alarm of the whole program.
  */
-#include <dirent.h>
+#include "common.h"
+
 #include <poll.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <supermachine.h>
 #include <unistd.h>
 
 enum {
@@ -23,55 +21,6 @@ enum {
     MOMENTS = 64,
     POLL_MS = 60000
 };
-
-static struct sm_host *host;
-static struct sm_image *image;
-static struct sm_error err;
-
-#define NEED(condition)                                                        \
-    do {                                                                       \
-        if (!(condition)) {                                                    \
-            printf("    %s:%d: %s: %s\n", __FILE__, __LINE__, #condition,      \
-                   err.message);                                               \
-            return false;                                                      \
-        }                                                                      \
-    } while (0)
-
-static struct sm_machine *start(void)
-{
-    struct sm_machine *machine = NULL;
-
-    if (sm_machine_new(host, image, NULL, &machine, &err) ||
-        sm_machine_start(machine, 0, &err)) {
-        printf("    start: %s\n", err.message);
-        exit(1);
-    }
-    return machine;
-}
-
-/* `sh -c (script)`, its three streams as bytes. */
-static struct sm_exec *shell(struct sm_machine *machine, const char *script)
-{
-    const char *const argv[] = {"sh", "-c", script, NULL};
-    struct sm_exec_config config;
-    struct sm_exec *exec = NULL;
-
-    sm_exec_config_init(&config);
-    config.argv = argv;
-    config.stdin_fd = config.stdout_fd = config.stderr_fd = SM_BYTES;
-    if (sm_exec_new(machine, &config, &exec, &err)) {
-        printf("    exec: %s\n", err.message);
-        exit(1);
-    }
-    return exec;
-}
-
-static bool is_readable(int fd, int timeout_ms)
-{
-    struct pollfd wait = {.fd = fd, .events = POLLIN};
-
-    return poll(&wait, 1, timeout_ms) == 1;
-}
 
 /* One `cat` that is given bytes and gives them back. */
 struct cat {
@@ -357,21 +306,9 @@ static bool test_free_kills_what_it_started(void)
     return true;
 }
 
-static int open_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    int count = 0;
-
-    while (folder && readdir(folder))
-        count++;
-    if (folder)
-        closedir(folder);
-    return count;
-}
-
 static bool test_nothing_leaks(void)
 {
-    int before = open_descriptors();
+    int before = count_entries("/proc/self/fd");
 
     for (int i = 0; i < CYCLES; i++) {
         struct sm_machine *machine = start();
@@ -383,35 +320,17 @@ static bool test_nothing_leaks(void)
         sm_exec_free(exec);
         sm_machine_free(machine);
     }
-    NEED(open_descriptors() == before);
+    NEED(count_entries("/proc/self/fd") == before);
     return true;
-}
-
-static void report(const char *name, bool good)
-{
-    printf("%s library/%s\n", good ? "ok" : "not ok", name);
-    fflush(stdout);
-}
-
-static bool open_image(const char *reference)
-{
-    struct sm_host_config config;
-    char storage[4096];
-
-    sm_host_config_init(&config);
-    return sm_host_config_from_environment(&config, storage, sizeof storage,
-                                           &err) == 0 &&
-           sm_host_new(&config, &host, &err) == 0 &&
-           sm_image_open(host, reference, NULL, NULL, &image, &err) == 0;
 }
 
 #define RUN(name) report(#name, test_##name())
 
 int main(int argc, char **argv)
 {
-    alarm(WATCHDOG_S);
-    if (argc != 2 || !open_image(argv[1]))
-        return fprintf(stderr, "library: %s\n", err.message), 1;
+    if (argc != 2)
+        return fprintf(stderr, "library REFERENCE\n"), 2;
+    open_image(argv[1], WATCHDOG_S);
     RUN(descriptor_shows_what_there_is);
     RUN(many_at_once_whole_and_apart);
     RUN(start_without_waiting);
@@ -421,7 +340,6 @@ int main(int argc, char **argv)
     RUN(kill_from_another_thread);
     RUN(free_kills_what_it_started);
     RUN(nothing_leaks);
-    sm_image_free(image);
-    sm_host_free(host);
+    close_image();
     return 0;
 }

@@ -385,6 +385,28 @@ static void test_broken_output_ends_that_program_only(void **state)
     run_done(&run);
 }
 
+static void test_output_that_a_full_disk_refuses_is_missed(void **state)
+{
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    struct run run;
+
+    (void)state;
+    assert_true(full >= 0);
+    for (int i = AGENT_OUT; i <= AGENT_ERR; i++) {
+        run_init(&run, &stand, "echo word; echo word >&2");
+        run.options.ports[i] = (struct exec_port){EXEC_FD, full};
+        run_start(&run);
+        run_wait(&run);
+        assert_int_equal(run.end.outcome, EXEC_UNWRITTEN);
+        assert_int_equal(run.end.status, 125);
+        assert_int_equal(run.end.error.code, SM_ENOSPC);
+        assert_non_null(strstr(run.end.error.message,
+                               i == AGENT_OUT ? "stdout" : "stderr"));
+        run_done(&run);
+    }
+    close(full);
+}
+
 static void test_closed_stdin_takes_and_drops(void **state)
 {
     static const uint8_t bytes[1 << 20];
@@ -452,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_slow_program_is_bounded_and_blocks_nobody),
         cmocka_unit_test(test_many_programs_fed_with_bytes_all_get_room),
         cmocka_unit_test(test_broken_output_ends_that_program_only),
+        cmocka_unit_test(test_output_that_a_full_disk_refuses_is_missed),
         cmocka_unit_test(test_closed_stdin_takes_and_drops),
         cmocka_unit_test(test_200_programs_at_once_are_not_mixed),
     };

@@ -481,7 +481,7 @@ static void test_worker_without_memory_fails_and_leaks_nothing(void **state)
             assert_int_equal(worker_get_type(&from, &type, NULL), 0);
             alloc_fail_at(nth);
             rc = kinds[i].get(&from);
-            assert_int_equal(rc, alloc_has_failed() ? SM_EPROTO : 0);
+            assert_int_equal(rc, alloc_has_failed() ? SM_ENOMEM : 0);
             assert_int_equal(alloc_has_failed(), nth <= strings[i]);
             alloc_fail_at(0);
             forget();

@@ -93,6 +93,7 @@ int played_make(struct played *played, struct sm_error *err)
                                .kernel_fd = played->kernel_fd,
                                .initrd_fd = -1,
                                .cmdline = "quiet",
+                               .disk = played->disk,
                                .loop = played->loop,
                                .events = &events,
                                .context = played,

@@ -15,6 +15,7 @@ struct played {
     struct loop *loop;
     struct vm *vm;
     int kernel_fd;
+    struct block *disk; /* the machine's, from played_make() on; or NULL */
     uint32_t vcpus;
     const struct vm_saved *saved; /* to go on from; NULL: boot */
     /* What the machine told. */
