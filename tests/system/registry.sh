@@ -154,6 +154,15 @@ for step in ("pull", "unpack"):
     assert len(set(done.values())) == 5, done
 assert lines[-1]["event"] == "result", lines[-1]
 END
+# The same of `run`, beside the command's output; here no machine starts.
+run_events=$(SUPERMACHINE_HOME=$scratch/home4 "$supermachine" run --json \
+    --platform linux/amd64 "$good/team/app:1.0" true 2>&1 >/dev/null)
+check run_progress_as_json test \
+    "$(grep -v '"event":"progress"' <<<"$events")" = \
+    "$(grep '"event":"result"' <<<"$run_events")"
+check run_progress_has_each_layer test \
+    "$(grep -o '"layer":"[^"]*"' <<<"$events" | sort -u)" = \
+    "$(grep -o '"layer":"[^"]*"' <<<"$run_events" | sort -u)"
 digest=$(platform_digest arm64)
 pulls pull_other_platform --platform linux/arm64 "$good/team/app:1.0"
 fails pull_no_such_platform 'no image for platform linux/s390x' \
@@ -324,6 +333,20 @@ fails wrong_identity_token 'wrong user or password' "$bad/team/app:1.0"
 fresh
 echo "token a+b/c away http://$open" >"$scratch/mode"
 fails identity_token_stays_there 'status 307' "$bad/team/app:1.0"
+
+# A token that the file has for the registry itself is shown as it is.
+has_token() {
+    printf '{"auths":{"%s":{"registrytoken":"%s"}}}' "$bad" "$1" \
+        >"$DOCKER_CONFIG/config.json"
+}
+fresh
+echo 'token a+b/c' >"$scratch/mode"
+has_token pass
+pulls registry_token --platform linux/amd64 "$bad/team/app:1.0"
+check registry_token_asks_for_no_other test -z "$(grep token "$scratch/log")"
+fresh
+has_token old
+fails wrong_registry_token 'token .* not valid any more' "$bad/team/app:1.0"
 
 # Images that are odd, and what is none.
 for kind in sha512 'nested 3' 'nested 9' artifact; do
