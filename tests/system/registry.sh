@@ -269,6 +269,25 @@ check two_pulls_second grep -qx "$digest" "$scratch/other"
 check two_pulls_fetch_once test -z \
     "$(grep -o 'GET [^ ]*/blobs/[^ ]*' "$scratch/log" | sort | uniq -d)"
 
+# A prune while layers are on their way takes nothing of them.
+fresh
+mkfifo "$scratch/go"
+echo "wait 500000 $scratch/go" >"$scratch/mode"
+"$supermachine" pull --platform linux/amd64 "$bad/team/app:1.0" \
+    >"$scratch/other" 2>&1 &
+pid=$!
+timeout 60 tail -n +1 -f --pid=$pid "$scratch/log" 2>/dev/null | grep -qm 5 held
+check prune_during_pull "$supermachine" prune --all
+check prune_leaves_what_comes test 5 -eq \
+    "$(find "$SUPERMACHINE_HOME/blobs" -name '*.part' | wc -l)"
+echo pass >"$scratch/mode"
+printf 12345 >"$scratch/go"
+wait $pid
+check pull_after_prune grep -qx "$digest" "$scratch/other"
+check pull_after_prune_fetched_once test -z \
+    "$(grep -o 'GET [^ ]*/blobs/[^ ]*' "$scratch/log" | sort | uniq -d)"
+check pull_after_prune_verifies verify_store
+
 # A user and a password, and where they must not go.
 hash=$(python3 -W ignore -c 'import crypt
 print(crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH)))')
