@@ -320,6 +320,13 @@ check redirect_was_followed grep -q '^GET .*/blobs/' "$scratch/other-log"
 check redirect_leaks_nothing test -z "$(grep given "$scratch/other-log")"
 check redirect_began_with_credentials grep -q 'blobs.* given' "$scratch/log"
 
+fresh
+echo "redirect http://$front" >"$scratch/mode"
+fails redirect_in_circles 'status 307' --platform linux/amd64 \
+    "$front/team/app:1.0"
+check redirect_in_circles_is_bounded test \
+    "$(grep -c '/blobs/' "$scratch/log")" -lt 80
+
 # Credentials that a program keeps: a password, and a token for tokens.
 put_helper() {
     # shellcheck disable=SC2016 # for the helper to expand
@@ -411,6 +418,17 @@ echo pass >"$scratch/mode"
 fresh
 export https_proxy=http://127.0.0.1:$port
 fails certificate_is_checked 'certificate' registry.test/team/app:1.0
+# Only the registry that was named need not prove who it is.
+pulls insecure_registry --insecure registry.test --platform linux/amd64 \
+    registry.test/team/app:1.0
+fresh
+fails insecure_is_for_that_registry 'certificate' --insecure other.test \
+    registry.test/team/app:1.0
+echo "redirect https://other.test" >"$scratch/mode"
+fails insecure_is_not_for_where_it_leads 'certificate' \
+    --insecure registry.test --platform linux/amd64 registry.test/team/app:1.0
+echo pass >"$scratch/mode"
+fresh
 export SSL_CERT_FILE=$scratch/ca.pem
 pulls proxy_and_certificate_file --platform linux/amd64 \
     registry.test/team/app:1.0
