@@ -429,7 +429,7 @@ SM_API int sm_store_prune(struct sm_host *host, unsigned flags,
  * a whole image, every root file system must be what it is called.
  *
  * flags        SM_STORE_REPAIR: remove what is damaged, so that the next pull
- *              gets it anew; nothing else can be pulled meanwhile. Else 0.
+ *              gets it anew. Else 0.
  * report       called for each thing that is damaged; may be NULL.
  * Returns      0 (also if something is damaged), or SM_EINVAL, SM_EBUSY (a
  *              machine runs on a damaged root file system), SM_EACCES,

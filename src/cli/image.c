@@ -44,12 +44,21 @@ static void show_lines(void *context, const struct sm_progress *event)
 /* Words and numbers of the library's own: nothing to escape. */
 static void print_line(void *context, const struct sm_progress *event)
 {
-    (void)context;
-    printf("{\"event\":\"progress\",\"step\":\"%s\",\"layer\":\"%s\","
-           "\"number\":%u,\"count\":%u,\"done\":%llu,\"total\":%llu}\n",
-           event->what, event->layer, event->number, event->count,
-           (unsigned long long)event->done, (unsigned long long)event->total);
-    fflush(stdout);
+    FILE *to = context;
+
+    fprintf(to,
+            "{\"event\":\"progress\",\"step\":\"%s\",\"layer\":\"%s\","
+            "\"number\":%u,\"count\":%u,\"done\":%llu,\"total\":%llu}\n",
+            event->what, event->layer, event->number, event->count,
+            (unsigned long long)event->done, (unsigned long long)event->total);
+    fflush(to);
+}
+
+static void print_result(FILE *to, const struct sm_image *image)
+{
+    fprintf(to, "{\"event\":\"result\",\"digest\":\"%s\"}\n",
+            sm_image_digest(image));
+    fflush(to);
 }
 
 /* Standard error is a terminal, and one that can be drawn on. */
@@ -65,6 +74,7 @@ int cli_image_open(struct sm_host *host, const char *reference,
                    struct sm_error *err)
 {
     bool shown = !options->quiet && !options->json && can_draw();
+    FILE *json_to = options->json_to ? options->json_to : stdout;
     struct sm_image_config config;
     struct progress progress;
     int rc;
@@ -74,14 +84,18 @@ int cli_image_open(struct sm_host *host, const char *reference,
     config.platform = options->platform;
     config.refresh = options->refresh;
     config.insecure = options->insecure.item;
-    config.context = &progress;
-    if (options->json)
+    if (options->json) {
         config.progress = print_line;
-    else if (shown)
+        config.context = json_to;
+    } else if (shown) {
         config.progress = show_lines;
+        config.context = &progress;
+    }
     rc = sm_image_prepare(host, reference, &config, ret, err);
     progress_erase(&progress, size_now().ws_col);
     progress_done(&progress);
+    if (!rc && options->json)
+        print_result(json_to, *ret);
     return rc;
 }
 

@@ -7,12 +7,15 @@
 
 #include <supermachine.h>
 
+#include <stdio.h>
+
 struct image_options {
     const char *platform;
     struct option_list insecure;
-    bool refresh; /* ask the registry again            */
-    bool quiet;   /* no progress                       */
-    bool json;    /* progress as JSON lines on stdout  */
+    bool refresh;  /* ask the registry again                 */
+    bool quiet;    /* no progress                            */
+    bool json;     /* progress and result as lines of JSON   */
+    FILE *json_to; /* which go there; NULL: standard output  */
 };
 
 /* Their rows for a verb's table; TYPE is its struct, MEMBER the field that is
@@ -29,7 +32,9 @@ struct image_options {
             "no progress"                                                      \
     }
 
-/* sm_image_prepare() with progress as the options and the terminal have it. */
+/* sm_image_prepare() with progress as the options and the terminal have it.
+ * As JSON: {"event": "progress", ...} for each sm_progress, and at the end
+ * {"event": "result", "digest": ...}; a failure is the caller's to tell. */
 int cli_image_open(struct sm_host *host, const char *reference,
                    const struct image_options *options, struct sm_image **ret,
                    struct sm_error *err);

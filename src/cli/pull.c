@@ -28,10 +28,7 @@ static int pull_image(const struct image_options *options,
         rc = cli_image_open(host, reference, options, &image, &err);
     if (rc)
         complain("pull: %s", err.message);
-    else if (options->json)
-        printf("{\"event\":\"result\",\"digest\":\"%s\"}\n",
-               sm_image_digest(image));
-    else
+    else if (!options->json)
         printf("%s\n", sm_image_digest(image));
     sm_image_free(image);
     sm_host_free(host);

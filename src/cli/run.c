@@ -89,6 +89,8 @@ static const struct option run_option_table[] = {
      "when to ask the registry (default missing)"},
     {"cold", 0, OPTION_FLAG, FIELD(cold), NULL,
      "boot the machine, instead of going on from a template"},
+    {"json", 0, OPTION_FLAG, FIELD(image.json), NULL,
+     "what is done for the image, as lines of JSON on standard error"},
     {"cost", 0, OPTION_FLAG, FIELD(cost), NULL,
      "print what the start cost, as JSON, on standard error"},
     {"console", 0, OPTION_FLAG, FIELD(console), NULL,
@@ -510,7 +512,11 @@ static int run_with(struct run_options *options, char **rest)
 static int run_run(int count, char **arguments)
 {
     struct run_options options = {
-        .memory_bytes = SM_MEMORY_DEFAULT, .cpus = 1, .stop_signal = 15};
+        .memory_bytes = SM_MEMORY_DEFAULT,
+        .cpus = 1,
+        .stop_signal = 15,
+        .image = {.json_to = stderr},
+    };
     int status = EXIT_OURS;
     char **rest;
 

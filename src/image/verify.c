@@ -43,16 +43,33 @@ static int check_rootfs(void *context, const struct rootfs_kept *kept,
     return request->repair ? rootfs_remove(request->home, &kept->key, err) : 0;
 }
 
+/* With the others at work. */
+static int find_suspects(const struct store *store, struct digest_set *ret,
+                         struct sm_error *err)
+{
+    AUTO_CLOSE int gate = -1;
+    int rc = gate_lock(store_folder(store), false, &gate, err);
+
+    return rc ? rc : verify_suspects(store, ret, err);
+}
+
 int keep_verify(const struct keep_request *request, struct reporter *reporter,
                 struct sm_error *err)
 {
     struct checking checking = {.request = request, .reporter = reporter};
+    AUTO(digest_set_done) struct digest_set suspects = {0};
     const struct verify verify = {
-        .repair = request->repair, .damaged = on_damaged, .context = &checking};
+        .suspects = request->repair ? &suspects : NULL,
+        .repair = request->repair,
+        .damaged = on_damaged,
+        .context = &checking,
+    };
     AUTO(store_closep) struct store *store = NULL;
     AUTO_CLOSE int gate = -1;
     int rc = keep_view(request, &store, err);
 
+    if (!rc && request->repair)
+        rc = find_suspects(store, &suspects, err);
     if (!rc)
         rc = gate_lock(store_folder(store), request->repair, &gate, err);
     if (!rc)

@@ -163,6 +163,11 @@ static int ask_for_token(struct client *client,
 
 static int not_permitted(const struct client *client, struct sm_error *err)
 {
+    if (client->credentials.bearer)
+        return fail(err, SM_EACCES,
+                    "%s: the token for it is not valid any more, or gives no "
+                    "right to %s",
+                    client->registry, client->repository);
     if (client->credentials.basic || client->credentials.refresh_token)
         return fail(err, SM_EACCES,
                     "%s: wrong user or password, or no right to %s",
@@ -184,6 +189,15 @@ static int find_credentials(struct client *client, struct sm_error *err)
                             &client->credentials, err);
 }
 
+/* From now on requests carry (header). */
+static int carry(struct client *client, const char *header,
+                 struct sm_error *err)
+{
+    free(client->authorization);
+    client->authorization = strdup(header);
+    return client->authorization ? 0 : fail(err, SM_ENOMEM, "out of memory");
+}
+
 /* The registry has said what it wants. */
 static int authorize(struct client *client, const char *header,
                      struct sm_error *err)
@@ -198,6 +212,8 @@ static int authorize(struct client *client, const char *header,
     rc = find_credentials(client, err);
     if (rc)
         return rc;
+    if (client->credentials.bearer)
+        return carry(client, client->credentials.bearer, err);
     if (challenge.scheme == AUTH_BEARER) {
         rc = ask_for_token(client, &challenge, &why);
         if (rc == SM_EACCES)
@@ -208,9 +224,7 @@ static int authorize(struct client *client, const char *header,
     }
     if (!client->credentials.basic)
         return not_permitted(client, err);
-    free(client->authorization);
-    client->authorization = strdup(client->credentials.basic);
-    return client->authorization ? 0 : fail(err, SM_ENOMEM, "out of memory");
+    return carry(client, client->credentials.basic, err);
 }
 
 /* ---- requests ---- */

@@ -25,6 +25,7 @@ void credentials_done(struct credentials *credentials)
 {
     free(credentials->basic);
     free(credentials->refresh_token);
+    free(credentials->bearer);
     *credentials = (struct credentials){0};
 }
 
@@ -91,14 +92,15 @@ static int refused(const char *program, const struct buf *answer,
                 line.size ? (const char *)line.data : "no");
 }
 
-static int parse_answer(const struct buf *answer, struct credentials *ret,
-                        struct sm_error *err)
+int credentials_parse_answer(const void *bytes, size_t count,
+                             struct credentials *ret, struct sm_error *err)
 {
     AUTO(json_unref) json_t *json = NULL;
     const char *user;
     const char *secret;
-    int rc = json_parse(answer->data, answer->size, &json, err);
+    int rc = json_parse(bytes, count, &json, err);
 
+    *ret = (struct credentials){0};
     if (!rc)
         rc = json_string_of(json, "Username", true, &user, err);
     if (!rc)
@@ -134,7 +136,7 @@ static int run_helper(const char *program, const char *path, char *const *env,
     if (!rc && status != 0)
         return refused(program, &answer, err);
     if (!rc)
-        rc = parse_answer(&answer, ret, err);
+        rc = credentials_parse_answer(answer.data, answer.size, ret, err);
     return rc ? wrap(err, rc, "%s", program) : 0;
 }
 
@@ -197,10 +199,14 @@ static int read_entry(const json_t *entry, struct credentials *ret,
 {
     const char *token =
         json_string_value(json_object_get(entry, "identitytoken"));
+    const char *bearer =
+        json_string_value(json_object_get(entry, "registrytoken"));
     const char *auth = json_string_value(json_object_get(entry, "auth"));
     const char *user = json_string_value(json_object_get(entry, "username"));
     const char *word = json_string_value(json_object_get(entry, "password"));
 
+    if (bearer && bearer[0])
+        return auth_make_header("Bearer", bearer, &ret->bearer, err);
     if (token && token[0])
         return keep_token(token, &ret->refresh_token, err);
     if (auth && auth[0])
@@ -208,6 +214,12 @@ static int read_entry(const json_t *entry, struct credentials *ret,
     if (user && word)
         return encode_pair(user, word, &ret->basic, err);
     return 0;
+}
+
+static bool has_any(const struct credentials *credentials)
+{
+    return credentials->basic || credentials->refresh_token ||
+           credentials->bearer;
 }
 
 static int read_config(const json_t *config, char *const *env,
@@ -225,7 +237,7 @@ static int read_config(const json_t *config, char *const *env,
     if (own && own[0] && env)
         return ask_helper(own, env, registry, true, ret, err);
     rc = read_entry(entry, ret, err);
-    if (rc || ret->basic || ret->refresh_token || !common || !common[0] || !env)
+    if (rc || has_any(ret) || !common || !common[0] || !env)
         return rc;
     return ask_helper(common, env, registry, entry != NULL, ret, err);
 }

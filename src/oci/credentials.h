@@ -2,10 +2,10 @@
  *
  * How it works
  *   Docker's config.json holds, by registry, either the credentials themselves
- *   ("auths") or the name of a program that keeps them ("credHelpers"), and may
- *   name a program for all others ("credsStore"). The first of these that
- *   knows the registry is believed; a password in the file goes before
- *   credsStore, which is asked last.
+ *   ("auths": user and password, or a token) or the name of a program that
+ * keeps them ("credHelpers"), and may name a program for all others
+ * ("credsStore"). The first of these that knows the registry is believed; a
+ * password in the file goes before credsStore, which is asked last.
  *
  *   The program is docker-credential-NAME of the user's PATH (platform/helper.h
  *   runs it): `get` reads the registry's address and answers with JSON,
@@ -18,10 +18,13 @@
 
 #include "base/error.h"
 
+#include <stddef.h>
+
 /* One of them, or none. */
 struct credentials {
     char *basic;         /* "Basic ..."                                    */
     char *refresh_token; /* to get tokens with (Docker: "identity token") */
+    char *bearer;        /* "Bearer ...", a token for the registry itself  */
 };
 
 /*
@@ -37,5 +40,10 @@ struct credentials {
 int credentials_load(const char *path, char *const *env, const char *registry,
                      struct credentials *ret, struct sm_error *err);
 void credentials_done(struct credentials *credentials);
+
+/* What such a program answers; with the errors above, but none of the system.
+ * *ret is as above. */
+int credentials_parse_answer(const void *bytes, size_t count,
+                             struct credentials *ret, struct sm_error *err);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -72,8 +71,14 @@ int digest_parse(const char *text, struct digest *ret, struct sm_error *err)
 
 void digest_hex(const struct digest *digest, char to[DIGEST_HEX_MAX])
 {
-    for (size_t i = 0; i < kinds[digest->kind].bytes; i++)
-        snprintf(to + 2 * i, 3, "%02x", digest->bytes[i]);
+    static const char digits[] = "0123456789abcdef";
+    size_t bytes = kinds[digest->kind].bytes;
+
+    for (size_t i = 0; i < bytes; i++) {
+        to[2 * i] = digits[digest->bytes[i] >> 4];
+        to[2 * i + 1] = digits[digest->bytes[i] & 15];
+    }
+    to[2 * bytes] = '\0';
 }
 
 void digest_text(const struct digest *digest, char to[DIGEST_TEXT_MAX])

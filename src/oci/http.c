@@ -13,10 +13,8 @@
 
 enum {
     CONNECT_S = 20,
-    LOW_SPEED_BYTES = 256, /* per second, during LOW_SPEED_S: it has stalled */
-    LOW_SPEED_S = 30,
+    LOW_SPEED_BYTES = 256, /* per second: it has stalled */
     REDIRECTS_MAX = 10,
-    BACKOFF_MS = 250,         /* after the first attempt, then doubled */
     RETRY_AFTER_MAX_S = 60,   /* it is told instead, where it is more */
     PROGRESS_BYTES = 64 << 10 /* that make an attempt worth another one */
 };
@@ -26,6 +24,7 @@ struct http {
     char *ca_file;
     char *ca_folder;
     const char *const *insecure;
+    struct http_patience patience;
 };
 
 /* One job on its way. */
@@ -34,7 +33,7 @@ struct transfer {
     CURL *curl;
     struct curl_slist *headers;
     uint64_t offset;   /* of the next byte                      */
-    uint64_t received; /* content in this attempt               */
+    uint64_t furthest; /* that attempts before this one got to  */
     uint64_t due_ns;   /* not before; 0: at once                */
     unsigned attempts;
     unsigned redirects; /* that we followed ourselves             */
@@ -54,6 +53,8 @@ int http_new(const char *ca_file, const char *ca_folder,
     if (!http || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return fail(err, SM_ENOMEM, "out of memory");
     http->insecure = insecure;
+    http->patience =
+        (struct http_patience){.stall_s = 30, .attempts = 6, .backoff_ms = 250};
     http->multi = curl_multi_init();
     if (ca_file)
         http->ca_file = strdup(ca_file);
@@ -75,6 +76,11 @@ void http_free(struct http *http)
     free(http->ca_file);
     free(http->ca_folder);
     free(http);
+}
+
+void http_set_patience(struct http *http, const struct http_patience *patience)
+{
+    http->patience = *patience;
 }
 
 /* ---- whom to believe ---- */
@@ -194,7 +200,6 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *context)
     if (job->rc)
         return 0;
     transfer->offset += count;
-    transfer->received += count;
     return count;
 }
 
@@ -266,7 +271,7 @@ static bool set_options(struct http *http, struct transfer *transfer)
     bad |=
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)LOW_SPEED_BYTES);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
-                                      (long)LOW_SPEED_S);
+                                      (long)http->patience.stall_s);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_USERAGENT, "supermachine");
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
@@ -306,7 +311,6 @@ static int start(struct http *http, struct transfer *transfer)
     struct http_job *job = transfer->job;
 
     transfer->offset = 0;
-    transfer->received = 0;
     transfer->body_begun = false;
     transfer->why[0] = '\0';
     job->response = (struct http_response){0};
@@ -390,20 +394,24 @@ static int curl_failed(struct transfer *transfer, CURLcode code)
 }
 
 /* When to try again; false: not at all. */
-static bool plan_retry(struct transfer *transfer)
+static bool plan_retry(const struct http *http, struct transfer *transfer)
 {
+    const struct http_patience *patience = &http->patience;
     const struct http_response *response = &transfer->job->response;
     uint64_t wait_ms;
 
-    if (transfer->received >= PROGRESS_BYTES)
+    /* What came once and comes again is no progress. */
+    if (transfer->offset >= transfer->furthest + PROGRESS_BYTES) {
+        transfer->furthest = transfer->offset;
         transfer->attempts = 1;
-    if (transfer->attempts >= HTTP_ATTEMPTS ||
+    }
+    if (transfer->attempts >= patience->attempts ||
         response->retry_after_s > RETRY_AFTER_MAX_S)
         return false;
     /* From the beginning: where a redirect led may be good only once. */
     free(own_take(transfer->url));
     transfer->redirects = 0;
-    wait_ms = (uint64_t)BACKOFF_MS << (transfer->attempts - 1);
+    wait_ms = (uint64_t)patience->backoff_ms << (transfer->attempts - 1);
     if (response->retry_after_s)
         wait_ms = (uint64_t)response->retry_after_s * 1000;
     transfer->due_ns = clock_monotonic_ns() + wait_ms * NS_PER_MS;
@@ -445,12 +453,13 @@ static void finish(struct http *http, struct transfer *transfer, CURLcode code)
         again = false; /* our own end had enough */
     } else if (code != CURLE_OK) {
         job->rc = curl_failed(transfer, code);
-        again = may_pass(code) && plan_retry(transfer);
+        again = may_pass(code) && plan_retry(http, transfer);
     } else if (follow(transfer)) {
         again = true;
     } else if (job->response.status < 200 || job->response.status > 299) {
         job->rc = status_failed(job);
-        again = is_passing_status(job->response.status) && plan_retry(transfer);
+        again = is_passing_status(job->response.status) &&
+                plan_retry(http, transfer);
     } else if (job->end) {
         job->rc = job->end(job->context, &job->error);
     }

@@ -2,9 +2,10 @@
  *
  * How it works
  *   A job is one GET, or a POST of a form. http_run() has up to HTTP_PARALLEL
- * of them under way and waits for the next event of any. What may pass by
- * itself, a broken or stalled connection, status 408, 429 or 5xx, is tried
- * again after a while, from the offset that begin() then gives.
+ *   of them under way and waits for the next event of any. What may pass by
+ *   itself, a broken or stalled connection, status 408, 429 or 5xx, is tried
+ *   again after a while, from the offset that begin() then gives; as long as
+ *   that leads further than any attempt before, for ever, else a few times.
  *
  *   Plain HTTP, and a certificate that proves nothing, will do for this very
  *   machine (localhost, 127.0.0.0/8, [::1]) and for the hosts that the user
@@ -24,12 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum {
-    HTTP_PARALLEL = 6,
-    HTTP_ATTEMPTS = 6, /* of one job, without progress between them */
-    HTTP_HEADER_MAX = 2048,
-    HTTP_LINK_MAX = 512
-};
+enum { HTTP_PARALLEL = 6, HTTP_HEADER_MAX = 2048, HTTP_LINK_MAX = 512 };
 
 struct http;
 
@@ -42,6 +38,15 @@ struct http;
 int http_new(const char *ca_file, const char *ca_folder,
              const char *const *insecure, struct http **ret,
              struct sm_error *err);
+/* How long to bear with a server. */
+struct http_patience {
+    unsigned stall_s;    /* it sends next to nothing: the attempt is over */
+    unsigned attempts;   /* of one job that lead no further               */
+    unsigned backoff_ms; /* after the first of them, then doubled         */
+};
+
+/* Other than 30 s, 6 and 250 ms: for tests, which have less. */
+void http_set_patience(struct http *http, const struct http_patience *patience);
 /* Whether the host of (url) need not prove who it is. */
 bool http_is_lenient(const struct http *http, const char *url);
 /* NULL is fine. */

@@ -2,7 +2,6 @@
 #include "oci/verify.h"
 
 #include "oci/catalog.h"
-#include "oci/digests.h"
 #include "oci/reach.h"
 
 #include <dirent.h>
@@ -38,7 +37,8 @@ static int tell_damaged(struct verifying *verifying, int folder,
         if (unlinkat(folder, file, 0) != 0 && errno != ENOENT)
             return fail_os(err, "remove %s", what);
     }
-    verify->damaged(verify->context, what, why, freed);
+    if (verify->damaged)
+        verify->damaged(verify->context, what, why, freed);
     return 0;
 }
 
@@ -63,6 +63,7 @@ static int verify_blob(struct verifying *verifying, int folder,
                        const char *algorithm, const char *name,
                        struct sm_error *err)
 {
+    struct digest_set *suspects = verifying->verify->suspects;
     char text[DIGEST_TEXT_MAX];
     struct sm_error why = {0};
     struct digest digest;
@@ -73,6 +74,8 @@ static int verify_blob(struct verifying *verifying, int folder,
     if ((size_t)snprintf(text, sizeof text, "%s:%s", algorithm, name) >=
             sizeof text ||
         digest_parse(text, &digest, NULL) != 0)
+        return 0;
+    if (suspects && !digest_set_has(suspects, &digest))
         return 0;
     fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
@@ -181,14 +184,32 @@ static int verify_name(void *context, const char *name,
                : 0;
 }
 
+static int verify_blobs(struct verifying *verifying, struct sm_error *err)
+{
+    int rc = verify_folder(verifying, DIGEST_SHA256, err);
+
+    return rc ? rc : verify_folder(verifying, DIGEST_SHA512, err);
+}
+
+int verify_suspects(const struct store *store, struct digest_set *ret,
+                    struct sm_error *err)
+{
+    const struct verify quiet = {0};
+    struct verifying verifying = {.store = store, .verify = &quiet};
+    int rc = verify_blobs(&verifying, err);
+
+    for (size_t i = 0; !rc && i < verifying.bad.count; i++)
+        rc = digest_set_add(ret, &verifying.bad.items[i], err);
+    digest_set_done(&verifying.bad);
+    return rc;
+}
+
 int verify_store(const struct store *store, const struct verify *verify,
                  struct sm_error *err)
 {
     struct verifying verifying = {.store = store, .verify = verify};
-    int rc = verify_folder(&verifying, DIGEST_SHA256, err);
+    int rc = verify_blobs(&verifying, err);
 
-    if (!rc)
-        rc = verify_folder(&verifying, DIGEST_SHA512, err);
     if (!rc)
         rc = store_tags_walk(store, verify_name, &verifying, err);
     digest_set_done(&verifying.bad);

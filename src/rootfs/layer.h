@@ -1,11 +1,9 @@
 /* layer.h: a layer's tar entries, out of a verified and unpacked blob.
  *
  * How it works
- *   blob (digest checked) -> gzip, zstd or nothing -> hash (diff_id) -> tar.
- *   libarchive does the unpacking and the tar format, in two readers with our
- *   hash between them, because it does not show what runs through it. Which
- *   compression it is, the first bytes say: media types are often wrong, and
- *   the diff_id decides in the end. One compression is undone, not more.
+ *   blob -> unpacked bytes (unpacker.h) -> hash (diff_id) -> tar. libarchive
+ *   does the tar format, in a reader of its own behind our hash, because it
+ *   does not show what runs through it.
  *
  *   Only when layer_next() has said that the layer is over are its entries
  *   known to be the right ones. Memory does not grow with the layer.

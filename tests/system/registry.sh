@@ -154,6 +154,15 @@ for step in ("pull", "unpack"):
     assert len(set(done.values())) == 5, done
 assert lines[-1]["event"] == "result", lines[-1]
 END
+# The same of `run`, beside the command's output; here no machine starts.
+run_events=$(SUPERMACHINE_HOME=$scratch/home4 "$supermachine" run --json \
+    --platform linux/amd64 "$good/team/app:1.0" true 2>&1 >/dev/null)
+check run_progress_as_json test \
+    "$(grep -v '"event":"progress"' <<<"$events")" = \
+    "$(grep '"event":"result"' <<<"$run_events")"
+check run_progress_has_each_layer test \
+    "$(grep -o '"layer":"[^"]*"' <<<"$events" | sort -u)" = \
+    "$(grep -o '"layer":"[^"]*"' <<<"$run_events" | sort -u)"
 digest=$(platform_digest arm64)
 pulls pull_other_platform --platform linux/arm64 "$good/team/app:1.0"
 fails pull_no_such_platform 'no image for platform linux/s390x' \
@@ -273,6 +282,25 @@ check two_pulls_second grep -qx "$digest" "$scratch/other"
 check two_pulls_fetch_once test -z \
     "$(grep -o 'GET [^ ]*/blobs/[^ ]*' "$scratch/log" | sort | uniq -d)"
 
+# A prune while layers are on their way takes nothing of them.
+fresh
+mkfifo "$scratch/go"
+echo "wait 500000 $scratch/go" >"$scratch/mode"
+"$supermachine" pull --platform linux/amd64 "$bad/team/app:1.0" \
+    >"$scratch/other" 2>&1 &
+pid=$!
+timeout 60 tail -n +1 -f --pid=$pid "$scratch/log" 2>/dev/null | grep -qm 5 held
+check prune_during_pull "$supermachine" prune --all
+check prune_leaves_what_comes test 5 -eq \
+    "$(find "$SUPERMACHINE_HOME/blobs" -name '*.part' | wc -l)"
+echo pass >"$scratch/mode"
+printf 12345 >"$scratch/go"
+wait $pid
+check pull_after_prune grep -qx "$digest" "$scratch/other"
+check pull_after_prune_fetched_once test -z \
+    "$(grep -o 'GET [^ ]*/blobs/[^ ]*' "$scratch/log" | sort | uniq -d)"
+check pull_after_prune_verifies verify_store
+
 # A user and a password, and where they must not go.
 hash=$(python3 -W ignore -c 'import crypt
 print(crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH)))')
@@ -304,6 +332,13 @@ pulls redirect --platform linux/amd64 "$front/team/app:1.0"
 check redirect_was_followed grep -q '^GET .*/blobs/' "$scratch/other-log"
 check redirect_leaks_nothing test -z "$(grep given "$scratch/other-log")"
 check redirect_began_with_credentials grep -q 'blobs.* given' "$scratch/log"
+
+fresh
+echo "redirect http://$front" >"$scratch/mode"
+fails redirect_in_circles 'status 307' --platform linux/amd64 \
+    "$front/team/app:1.0"
+check redirect_in_circles_is_bounded test \
+    "$(grep -c '/blobs/' "$scratch/log")" -lt 80
 
 # Credentials that a program keeps: a password, and a token for tokens.
 put_helper() {
@@ -337,6 +372,20 @@ fails wrong_identity_token 'wrong user or password' "$bad/team/app:1.0"
 fresh
 echo "token a+b/c away http://$open" >"$scratch/mode"
 fails identity_token_stays_there 'status 307' "$bad/team/app:1.0"
+
+# A token that the file has for the registry itself is shown as it is.
+has_token() {
+    printf '{"auths":{"%s":{"registrytoken":"%s"}}}' "$bad" "$1" \
+        >"$DOCKER_CONFIG/config.json"
+}
+fresh
+echo 'token a+b/c' >"$scratch/mode"
+has_token pass
+pulls registry_token --platform linux/amd64 "$bad/team/app:1.0"
+check registry_token_asks_for_no_other test -z "$(grep token "$scratch/log")"
+fresh
+has_token old
+fails wrong_registry_token 'token .* not valid any more' "$bad/team/app:1.0"
 
 # Images that are odd, and what is none.
 for kind in sha512 'nested 3' 'nested 9' artifact; do
@@ -382,6 +431,17 @@ echo pass >"$scratch/mode"
 fresh
 export https_proxy=http://127.0.0.1:$port
 fails certificate_is_checked 'certificate' registry.test/team/app:1.0
+# Only the registry that was named need not prove who it is.
+pulls insecure_registry --insecure registry.test --platform linux/amd64 \
+    registry.test/team/app:1.0
+fresh
+fails insecure_is_for_that_registry 'certificate' --insecure other.test \
+    registry.test/team/app:1.0
+echo "redirect https://other.test" >"$scratch/mode"
+fails insecure_is_not_for_where_it_leads 'certificate' \
+    --insecure registry.test --platform linux/amd64 registry.test/team/app:1.0
+echo pass >"$scratch/mode"
+fresh
 export SSL_CERT_FILE=$scratch/ca.pem
 pulls proxy_and_certificate_file --platform linux/amd64 \
     registry.test/team/app:1.0

@@ -12,37 +12,9 @@ for tool in docker-registry skopeo python3 flock; do
     exit 0
 done
 
-scratch=$(mktemp -d /tmp/supermachine-test.XXXXXX)
-running=()
-# shellcheck disable=SC2317 # called by the trap
-clean_up() {
-    kill "${running[@]}"
-    wait
-    rm -rf "$scratch"
-}
-trap clean_up EXIT
-supermachine=$PWD/build/main/src/cli/supermachine
-export SUPERMACHINE_RUNTIME_DIR=$PWD/build/main/src/image
-export SUPERMACHINE_HOME=$scratch/home
-export DOCKER_CONFIG=$scratch/docker
-unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY
-
-port=$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat >"$scratch/registry.yml" <<END
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $scratch/registry}}
-http: {addr: 127.0.0.1:$port}
-END
-docker-registry serve "$scratch/registry.yml" >"$scratch/registry.log" 2>&1 &
-running+=($!)
-curl -s -o /dev/null --retry 50 --retry-connrefused --retry-delay 1 \
-    "http://127.0.0.1:$port/v2/"
-app=127.0.0.1:$port/team/app:1.0
-tests/system/make-layered-image "$scratch/image" 4 1000000
-skopeo copy -q --all --preserve-digests --dest-tls-verify=false \
-    "oci:$scratch/image" "docker://$app"
+. tests/lib/images.sh
+start_registry
+push_layered 4 1000000
 
 sm() {
     timeout 120 "$supermachine" "$@"
@@ -92,7 +64,7 @@ json() {
 
 expect images_of_nothing 0 '^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE' images
 pull >/dev/null
-expect images_table 0 "^127.0.0.1:$port/team/app +1.0 +[0-9a-f]{12} .*4[.][0-9]+MB" \
+expect images_table 0 "^$registry/team/app +1.0 +[0-9a-f]{12} .*4[.][0-9]+MB" \
     images
 id=$(sm images -q --no-trunc)
 check images_json test "$id" = "$(sm images --json | json 'it[0]["ID"]')"
@@ -108,8 +80,8 @@ check inspect_is_json test "$id" = \
     "$(sm inspect "$app" | json 'it[0]["Id"]')"
 check inspect_layers test 4 = \
     "$(sm inspect "${id:0:15}" | json 'len(it[0]["RootFS"]["Layers"])')"
-expect inspect_unknown 1 "near it: 127.0.0.1:$port/team/app:1.0" \
-    inspect "127.0.0.1:$port/team/app:2"
+expect inspect_unknown 1 "near it: $registry/team/app:1.0" \
+    inspect "$registry/team/app:2"
 
 # ---- names and IDs ----
 

@@ -127,8 +127,10 @@ static void test_credentials_are_found_as_docker_keeps_them(void **state)
         "{\"auths\":{\"https://index.docker.io/v1/\":{\"auth\":\"ZG9jazpl\"},"
         "\"host:5000\":{\"username\":\"user\",\"password\":\"secret\"},"
         "\"evil\":{\"auth\":\"a\\r\\nX: y\"},"
+        "\"given.io\":{\"auth\":\"MDA6\",\"registrytoken\":\"tok.en\"},"
         "\"cloud.io\":{\"auth\":\"MDA6\",\"identitytoken\":\"abc.def\"}}}";
     struct stand *stand = *state;
+    struct credentials got;
 
     expect(stand, "host:5000", NULL, NULL); /* no file */
     stand_print(stand->folder, "config.json", "%s", config);
@@ -136,6 +138,11 @@ static void test_credentials_are_found_as_docker_keeps_them(void **state)
     expect(stand, "host:5000", "Basic dXNlcjpzZWNyZXQ=", NULL);
     expect(stand, "host", NULL, NULL);
     expect(stand, "cloud.io", NULL, "abc.def");
+    assert_int_equal(
+        credentials_load(stand->config, NULL, "given.io", &got, NULL), 0);
+    assert_string_equal(got.bearer, "Bearer tok.en");
+    assert_null(got.basic);
+    credentials_done(&got);
     expect_failure(stand, "evil", SM_EINVAL, "odd characters");
     stand_print(stand->folder, "config.json", "{");
     expect_failure(stand, "x", SM_EINVAL, "config.json");

@@ -3,7 +3,6 @@
 #include "stand.h"
 
 #include "oci/auth.h"
-#include "oci/http.h"
 #include "oci/near.h"
 #include "oci/reference.h"
 #include "oci/store.h"
@@ -362,44 +361,9 @@ static void test_store_keeps_names(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-/* Whether a redirect may lead to plain HTTP is a matter of where it leads. */
-static void test_http_believes_only_this_host_and_those_named(void **state)
-{
-    static const char *const named[] = {"lab:5000", "lab2", NULL};
-    static const struct {
-        const char *url;
-        bool lenient;
-    } table[] = {
-        {"https://localhost/v2/", true},
-        {"http://localhost:5000/v2/", true},
-        {"http://127.0.0.1:5000/v2/", true},
-        {"http://[::1]:5000/", true},
-        {"http://lab:5000/v2/", true},
-        {"http://lab2", true},
-        {"http://lab/v2/", false},
-        {"http://lab:5001/v2/", false},
-        {"http://localhost.evil.example/", false},
-        {"http://127.0.0.1.evil.example/", false},
-        {"http://lab:5000@evil.example/", false},
-        {"http://evil.example/localhost", false},
-        {"http://evil.example?//localhost", false},
-        {"localhost", false},
-        {"", false},
-    };
-    struct http *http = NULL;
-
-    (void)state;
-    assert_int_equal(http_new(NULL, NULL, named, &http, NULL), 0);
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (http_is_lenient(http, table[i].url) != table[i].lenient)
-            fail_msg("%s: expected %d", table[i].url, table[i].lenient);
-    http_free(http);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_http_believes_only_this_host_and_those_named),
         cmocka_unit_test(test_reference_fills_in_what_docker_would),
         cmocka_unit_test(test_reference_refuses_names_that_docker_would),
         cmocka_unit_test(test_auth_takes_challenges_apart),

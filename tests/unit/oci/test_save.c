@@ -225,17 +225,25 @@ static void on_damaged(void *context, const char *what, const char *why,
 /* How many things are damaged. */
 static unsigned verify(struct stand *stand, bool repair)
 {
+    struct digest_set suspects = {0};
     const struct verify plan = {
-        .repair = repair, .damaged = on_damaged, .context = stand};
+        .suspects = repair ? &suspects : NULL,
+        .repair = repair,
+        .damaged = on_damaged,
+        .context = stand,
+    };
     struct store *view = NULL;
     int gate = -1;
 
     stand->damaged = 0;
     assert_int_equal(store_view(stand->home, &view, NULL), 0);
+    if (repair)
+        assert_int_equal(verify_suspects(view, &suspects, NULL), 0);
     assert_int_equal(gate_lock(store_folder(view), repair, &gate, NULL), 0);
     assert_int_equal(verify_store(view, &plan, NULL), 0);
     close(gate);
     store_close(view);
+    digest_set_done(&suspects);
     return stand->damaged;
 }
 
