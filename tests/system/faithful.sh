@@ -19,8 +19,8 @@ else
     exec tools/with-kvm --memory 4096 --disk 8G --timeout 1200 -- \
         tests/system/faithful.sh --inside
 fi
-[ $place != /disk ] || modprobe loop
-scratch=$(mktemp -d "$(realpath $place)/faithful.XXXXXX") || exit 1
+[ "$place" != /disk ] || modprobe loop
+scratch=$(mktemp -d "$(realpath "$place")/faithful.XXXXXX") || exit 1
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
     ! mountpoint -q "$scratch/mounted" || umount "$scratch/mounted"
@@ -46,7 +46,7 @@ faithful() {
     check "${name}_is_as_umoci_has_it" tests/system/compare-trees \
         --except "$exceptions" "$scratch/mounted" "$scratch/bundle/rootfs"
     umount "$scratch/mounted"
-    rm -rf "$scratch/home" "$scratch/bundle"
+    rm -rf "${scratch:?}/home" "$scratch/bundle"
 }
 
 if layout=$(tools/make-debian-image); then

@@ -49,6 +49,7 @@ print(answer.status, *users, answer.read().decode().replace("\n", " "))
 END
 nginx -s quit'
 
+# shellcheck disable=SC2016  # the guest's shell expands it
 expect programs/redis 0 '^PONG OK 5 hello 100$' debian -- bash -euc '
 redis-server --daemonize yes --save "" --unixsocket /run/redis.sock >/dev/null
 say() { redis-cli -s /run/redis.sock --raw "$@" 2>/dev/null; }
@@ -59,6 +60,7 @@ for i in $(seq 100); do echo "incr count"; done |
 echo $pong $set $(say strlen greeting) $(say get greeting) $(say get count)
 say save >/dev/null; test -s dump.rdb; say shutdown nosave'
 
+# shellcheck disable=SC2016
 expect programs/postgresql 0 '^1000\|500500\|PostgreSQL 15' \
     debian --user postgres --workdir /var/lib/postgresql -- bash -euc '
 export PATH=/usr/lib/postgresql/15/bin:$PATH
