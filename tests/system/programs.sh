@@ -19,7 +19,7 @@ debian() {
         shift
     done
     shift
-    timeout 240 supermachine run --memory 512m "${options[@]}" \
+    timeout 500 supermachine run --memory 512m "${options[@]}" \
         "oci:$layout" "$@"
 }
 
@@ -64,13 +64,12 @@ say save >/dev/null; test -s dump.rdb; say shutdown nosave'
 expect programs/postgresql 0 '^1000\|500500\|PostgreSQL 15' \
     debian --user postgres --workdir /var/lib/postgresql -- bash -euc '
 export PATH=/usr/lib/postgresql/15/bin:$PATH
-initdb --no-locale -E UTF8 -D data >log
-pg_ctl -D data -l log -w -t 120 -o "-k /tmp" start >/dev/null
-createdb -h /tmp app
-psql -q -h /tmp app -c "create table t as select n from
+initdb --no-locale --no-sync --auth=trust -D data >log
+pg_ctl -D data -l log -w -t 300 -o "-k /tmp" start >/dev/null
+psql -q -h /tmp -c "create table t as select n from
     generate_series(1, 1000) n; create index on t (n)"
-psql -Atq -h 127.0.0.1 app -c "select count(*), sum(n), version() from t"
-pg_ctl -D data -m fast -w stop >/dev/null'
+psql -Atq -h 127.0.0.1 -c "select count(*), sum(n), version() from t"
+pg_ctl -D data -m immediate stop >/dev/null'
 
 check_clean programs/nothing_left
 finish_part
