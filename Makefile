@@ -46,8 +46,9 @@ check:
 	@tests/check
 
 bench: all
-	@tools/bootstrap demo testbed
+	@tools/bootstrap demo testbed check
 	@tools/bench
+	@tools/bench-images
 
 soak: check
 	@tests/soak

@@ -121,6 +121,8 @@ static int fill_ids(struct archive_entry *entry, struct ext4_meta *meta,
     return 0;
 }
 
+/* A value of no bytes takes away what was said before (POSIX.1-2001, pax
+ * Extended Header), so no attribute can have one. */
 static int fill_xattrs(struct unpack *unpack, struct archive_entry *entry,
                        struct ext4_meta *meta, struct sm_error *err)
 {
@@ -132,15 +134,22 @@ static int fill_xattrs(struct unpack *unpack, struct archive_entry *entry,
     archive_entry_xattr_reset(entry);
     while (archive_entry_xattr_next(entry, &xattr->name, &xattr->value,
                                     &xattr->bytes) == ARCHIVE_OK)
-        xattr++;
+        xattr += xattr->bytes > 0;
     meta->xattrs = unpack->xattrs;
     meta->xattr_count = (size_t)(xattr - unpack->xattrs);
     return 0;
 }
 
-static uint32_t nanoseconds(long ns)
+/* libarchive reads "-1.25" as -1 s and 250 000 000 ns; as it stands, the
+ * fraction goes further back. (The sign of "-0.25" is lost to us.) */
+static struct ext4_time time_of(int64_t seconds, long ns)
 {
-    return ns >= 0 && ns < (long)NS_PER_S ? (uint32_t)ns : 0;
+    if (ns <= 0 || ns >= (long)NS_PER_S)
+        return (struct ext4_time){.seconds = seconds};
+    if (seconds < 0 && seconds > INT64_MIN)
+        return (struct ext4_time){.seconds = seconds - 1,
+                                  .ns = (uint32_t)NS_PER_S - (uint32_t)ns};
+    return (struct ext4_time){.seconds = seconds, .ns = (uint32_t)ns};
 }
 
 static int fill_meta(struct unpack *unpack, struct archive_entry *entry,
@@ -151,16 +160,12 @@ static int fill_meta(struct unpack *unpack, struct archive_entry *entry,
     if (!rc)
         rc = fill_xattrs(unpack, entry, meta, err);
     meta->mode = (uint16_t)archive_entry_mode(entry);
-    meta->mtime = (struct ext4_time){
-        .seconds = archive_entry_mtime(entry),
-        .ns = nanoseconds(archive_entry_mtime_nsec(entry)),
-    };
+    meta->mtime =
+        time_of(archive_entry_mtime(entry), archive_entry_mtime_nsec(entry));
     meta->atime = meta->mtime;
     if (archive_entry_atime_is_set(entry))
-        meta->atime = (struct ext4_time){
-            .seconds = archive_entry_atime(entry),
-            .ns = nanoseconds(archive_entry_atime_nsec(entry)),
-        };
+        meta->atime = time_of(archive_entry_atime(entry),
+                              archive_entry_atime_nsec(entry));
     return rc;
 }
 

@@ -34,8 +34,8 @@ struct unpack {
     struct ext4 *image;
     struct tree tree;
     uint16_t layer; /* the present one, from 1 */
-    /* Of the present entry. */
-    struct ext4_xattr xattrs[UNPACK_XATTRS_MAX];
+    /* Of the present entry; behind the last one libarchive writes zeros. */
+    struct ext4_xattr xattrs[UNPACK_XATTRS_MAX + 1];
     char rest[2 * UNPACK_PATH_MAX]; /* of a path that is being walked */
     char target[EXT4_SYMLINK_MAX + 1];
 };
