@@ -57,6 +57,7 @@ struct machine {
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
     bool pause_answered;
+    uint64_t features; /* of the agent: AGENT_CAN_* */
     bool exposed; /* somebody waits for machine_fd() */
     struct worker_steps steps;
     int log_fd;

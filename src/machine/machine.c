@@ -158,7 +158,7 @@ static void session_hello(void *context, const struct agent_hello *hello)
     struct sm_error err;
     int rc = random_bytes(entropy, sizeof entropy, &err);
 
-    (void)hello;
+    machine->features = hello->features;
     step(machine, "agent said hello");
     if (!rc)
         rc = random_bytes(setup.machine_id, sizeof setup.machine_id, &err);
