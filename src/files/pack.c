@@ -49,9 +49,10 @@ struct found {
     struct pax_entry entry;
 };
 
+/* What errors call the entry: the root as the caller does. */
 static const char *shown(const struct packing *pack)
 {
-    return pack->path[0] ? pack->path : pack->config->path;
+    return pack->depth > 0 ? pack->path : pack->config->path;
 }
 
 /* ---- attributes ---- */
