@@ -40,7 +40,8 @@ enum {
     AGENT_TIMEOUT_MAX_MS = 0x7fffffff
 };
 
-/* Numbers 64 to 79 are set aside for clones. */
+/* Numbers 32 to 63 are set aside for files that go along with an EXEC, 64 to 79
+ * for clones. */
 enum agent_type {
     AGENT_HELLO = 1,      /* agent: I am here                               */
     AGENT_SETUP = 2,      /* host: become this machine                      */
