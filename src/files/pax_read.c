@@ -1,5 +1,5 @@
 /* pax_read.c: entries out of a stream; see pax.h. */
-#include "files/pax.h"
+#include "files/pax_number.h"
 
 #include "base/bytes.h"
 #include "base/wire.h"
@@ -96,98 +96,23 @@ static int malformed(const char *what, struct sm_error *err)
     return fail(err, SM_EINVAL, "tar: malformed %s", what);
 }
 
-/* Octal digits, or with the top bit set a big-endian number (GNU), of which
- * only times may be negative. */
-static bool parse_field(const char *field, size_t length, int64_t *ret)
-{
-    const uint8_t *bytes = (const uint8_t *)field;
-    uint64_t value = 0;
-    size_t at = 0;
-
-    if (bytes[0] & 0x80) {
-        uint8_t fills = bytes[0] == 0xff ? 0xff : 0;
-
-        if (bytes[0] != 0x80 && bytes[0] != 0xff)
-            return false;
-        for (at = 1; at < length; at++) {
-            if (at + 8 < length && bytes[at] != fills)
-                return false;
-            value = value << 8 | bytes[at];
-        }
-        *ret = (int64_t)value;
-        return (*ret < 0) == (fills != 0);
-    }
-    while (at < length && field[at] == ' ')
-        at++;
-    for (; at < length && field[at] && field[at] != ' '; at++) {
-        if (field[at] < '0' || field[at] > '7' || value >> 60)
-            return false;
-        value = value << 3 | (uint64_t)(field[at] - '0');
-    }
-    *ret = (int64_t)value;
-    return true;
-}
-
 static bool parse_u32(const char *field, size_t length, uint32_t *ret)
 {
     int64_t value;
 
-    if (!parse_field(field, length, &value) || value < 0 || value > UINT32_MAX)
+    if (!pax_field(field, length, &value) || value < 0 || value > UINT32_MAX)
         return false;
     *ret = (uint32_t)value;
     return true;
-}
-
-/* Decimal digits and nothing else, up to (most). */
-static bool parse_decimal(const char *text, size_t count, uint64_t most,
-                          uint64_t *ret)
-{
-    uint64_t value = 0;
-
-    if (count == 0)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (text[i] < '0' || text[i] > '9' || !mul_u64(value, 10, &value) ||
-            !add_u64(value, (uint64_t)(text[i] - '0'), &value))
-            return false;
-    }
-    *ret = value;
-    return value <= most;
 }
 
 static bool parse_id(const char *text, size_t count, uint32_t *ret)
 {
     uint64_t value;
 
-    if (!parse_decimal(text, count, UINT32_MAX, &value))
+    if (!pax_decimal(text, count, UINT32_MAX, &value))
         return false;
     *ret = (uint32_t)value;
-    return true;
-}
-
-/* "-1.25": digits behind the ninth are dropped. */
-static bool parse_time(const char *text, size_t count, struct pax_entry *entry)
-{
-    bool before = count > 0 && text[0] == '-';
-    uint64_t whole;
-    uint32_t ns = 0;
-    uint32_t unit = 100000000;
-    size_t at;
-
-    text += before;
-    count -= before;
-    for (at = 0; at < count && text[at] != '.'; at++)
-        ;
-    if (!parse_decimal(text, at, INT64_MAX - 1, &whole))
-        return false;
-    for (at++; at < count; at++) {
-        if (text[at] < '0' || text[at] > '9')
-            return false;
-        ns += (uint32_t)(text[at] - '0') * unit;
-        unit /= 10;
-    }
-    entry->mtime_s = before ? -(int64_t)whole - (ns > 0) : (int64_t)whole;
-    entry->mtime_ns = before && ns > 0 ? (uint32_t)NS_PER_S - ns : ns;
     return true;
 }
 
@@ -225,12 +150,12 @@ static bool take_sparse(struct told *told, const char *key, size_t length,
     uint64_t number;
 
     if (key_is(key, length, "GNU.sparse.major")) {
-        told->sparse = parse_decimal(value, count, 9, &number);
+        told->sparse = pax_decimal(value, count, 9, &number);
         told->sparse_major = told->sparse ? (unsigned)number : 0;
         return told->sparse;
     }
     if (key_is(key, length, "GNU.sparse.realsize"))
-        return parse_decimal(value, count, INT64_MAX, &told->real_size);
+        return pax_decimal(value, count, INT64_MAX, &told->real_size);
     /* The older kinds, 0.0 and 0.1. */
     if (key_is(key, length, "GNU.sparse.map") ||
         key_is(key, length, "GNU.sparse.numblocks"))
@@ -252,13 +177,14 @@ static bool take_value(struct pax_reader *reader, struct told *told,
         return told->has_link = keep_text(&reader->link, value, count);
     if (key_is(key, length, "size"))
         return told->has_size =
-                   parse_decimal(value, count, INT64_MAX, &told->stored);
+                   pax_decimal(value, count, INT64_MAX, &told->stored);
     if (key_is(key, length, "uid"))
         return told->has_uid = parse_id(value, count, &entry->uid);
     if (key_is(key, length, "gid"))
         return told->has_gid = parse_id(value, count, &entry->gid);
     if (key_is(key, length, "mtime"))
-        return told->has_mtime = parse_time(value, count, entry);
+        return told->has_mtime =
+                   pax_time(value, count, &entry->mtime_s, &entry->mtime_ns);
     if (key_is(key, length, "SCHILY.devmajor"))
         return told->has_major = parse_id(value, count, &entry->major);
     if (key_is(key, length, "SCHILY.devminor"))
@@ -279,7 +205,7 @@ static int take_records(struct pax_reader *reader, struct told *told,
         const char *equals;
         uint64_t length;
 
-        if (!blank || !parse_decimal(at, (size_t)(blank - at), left, &length) ||
+        if (!blank || !pax_decimal(at, (size_t)(blank - at), left, &length) ||
             length < (size_t)(blank - at) + 4 || at[length - 1] != '\n')
             return malformed("extra header", err);
         equals = memchr(key, '=', (size_t)(at + length - 1 - key));
@@ -372,7 +298,7 @@ static int next_header(struct pax_reader *reader, struct pax_header *header,
         return rc;
     if (is_zero(header))
         return 0;
-    if (!parse_field(header->checksum, sizeof header->checksum, &sum) ||
+    if (!pax_field(header->checksum, sizeof header->checksum, &sum) ||
         sum != (int64_t)pax_checksum(header))
         return refuse_header(header, err);
     return 1;
@@ -436,9 +362,9 @@ static bool take_numbers(struct told *told, const struct pax_header *header)
         return false;
     entry->mode &= 07777;
     if (!told->has_mtime &&
-        !parse_field(header->mtime, sizeof header->mtime, &entry->mtime_s))
+        !pax_field(header->mtime, sizeof header->mtime, &entry->mtime_s))
         return false;
-    if (!parse_field(header->size, sizeof header->size, &value) || value < 0)
+    if (!pax_field(header->size, sizeof header->size, &value) || value < 0)
         return false;
     if (!told->has_size)
         told->stored = (uint64_t)value;
@@ -498,7 +424,7 @@ static int take_line(struct pax_reader *reader, uint64_t *ret,
             return malformed("list of holes", err);
         digits[count++] = c;
     }
-    return parse_decimal(digits, count, INT64_MAX, ret)
+    return pax_decimal(digits, count, INT64_MAX, ret)
                ? 0
                : malformed("list of holes", err);
 }
@@ -606,7 +532,7 @@ int pax_next(struct pax_reader *reader, struct pax_entry *ret,
         if (header.type != 'x' && header.type != 'g' && header.type != 'L' &&
             header.type != 'K' && header.type != 'V')
             return finish_entry(reader, &told, &header, ret, err);
-        if (!parse_field(header.size, sizeof header.size, &count) || count < 0)
+        if (!pax_field(header.size, sizeof header.size, &count) || count < 0)
             return malformed("size", err);
         /* GNU's label of a volume says nothing of files. */
         if (header.type == 'V')

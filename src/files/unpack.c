@@ -8,8 +8,13 @@
 static int unpack_all(struct unpacking *unpack, struct sm_error *err)
 {
     struct pax_entry entry;
-    int rc;
+    int rc = 0;
 
+    /* Where a stream of any kind goes is known before it begins. */
+    if (!unpack->config->place)
+        rc = unpack_place(unpack, NULL, err);
+    if (rc)
+        return rc;
     while ((rc = pax_next(&unpack->reader, &entry, err)) > 0) {
         rc = unpack->placed ? 0 : unpack_place(unpack, &entry, err);
         if (!rc)
@@ -19,12 +24,8 @@ static int unpack_all(struct unpacking *unpack, struct sm_error *err)
     }
     if (rc)
         return rc;
-    if (unpack->placed)
-        return unpack_finish_folders(unpack, err);
-    /* Nothing in it: all there is to say is whether it had a place to go. */
-    if (unpack->config->place)
-        return fail(err, SM_EPROTO, "tar: it is empty");
-    return unpack_place(unpack, NULL, err);
+    return unpack->placed ? unpack_finish_folders(unpack, err)
+                          : fail(err, SM_EPROTO, "tar: it is empty");
 }
 
 int unpack(const struct unpack_config *config, const struct pax_input *from,

@@ -21,7 +21,7 @@ struct unpacking {
     uint64_t bytes;
 };
 
-/* unpack_place.c: the first entry tells where the tree goes. */
+/* unpack_place.c: where the tree goes, which with `place` (first) decides. */
 int unpack_place(struct unpacking *unpack, const struct pax_entry *first,
                  struct sm_error *err);
 /* (name) of the stream as a path below the target, into (to). */

@@ -58,7 +58,7 @@ struct machine {
     struct machine_end end; /* of MACHINE_STOPPED */
     bool pause_answered;
     uint64_t features; /* of the agent: AGENT_CAN_* */
-    bool exposed; /* somebody waits for machine_fd() */
+    bool exposed;      /* somebody waits for machine_fd() */
     struct worker_steps steps;
     int log_fd;
     pthread_mutex_t lock; /* all below, and the programs' requests */
