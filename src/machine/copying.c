@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-OWN_DEFINE(struct program, program_free)
-
 /* How long a copy between two machines is handed over at once. */
 enum { CHUNK = 64 << 10, STAT_TIMEOUT_MS = 60000 };
 

@@ -174,7 +174,7 @@ static void test_errors_come_with_code_and_words(void **state)
     expect(&(struct files_request){.work = FILES_UNPACK, .path = folder},
            "no tar", SM_ECLOSED, "cut short");
     expect(&(struct files_request){.work = FILES_UNPACK, .path = "/none"}, "",
-           SM_ECLOSED, "cut short");
+           SM_ENOENT, "/none: No such file");
     expect(&(struct files_request){.work = FILES_WRITE, .path = folder}, "x",
            SM_EIO, "Is a directory");
 }
