@@ -920,14 +920,16 @@ SM_API void sm_file_config_init(struct sm_file_config *config);
 
 /*
  * Begin work on a file or a tree of (machine). What comes back is an exec: it
- * is driven, waited for and freed like one. For a time-out of its own or a
- * canceled one, a file or tree that was being made stays as it is then.
+ * is driven, waited for and freed like one. Work that its time-out ends, or
+ * sm_exec_free(), leaves what it has made so far, a file that is not whole
+ * included.
  *
- * Returns      0 and *ret, or SM_EINVAL, SM_ESTATE (machine stopped),
- * SM_ENOMEM. How the work went, sm_exec_wait() returns: 0, or SM_ENOENT,
- *              SM_EEXIST (a folder and something else do not replace each
- *              other), SM_EACCES, SM_ENOSPC, SM_EINVAL and SM_ECLOSED (no tar;
- *              cut short), SM_ELIMIT, SM_ETIMEOUT, SM_EIO, SM_EGUEST.
+ * Returns      0 and *ret, or SM_EINVAL, SM_ESTATE (machine stopped) and
+ *              SM_ENOMEM. How the work went, sm_exec_wait() returns: 0, or
+ *              SM_ENOENT, SM_EEXIST (a folder and something else do not
+ *              replace each other), SM_EACCES, SM_ENOSPC, SM_EINVAL and
+ *              SM_ECLOSED (no tar; cut short), SM_ELIMIT, SM_ETIMEOUT,
+ *              SM_EIO, SM_EGUEST.
  * Since        0.1
  */
 SM_API int sm_file_open(struct sm_machine *machine,
@@ -978,8 +980,10 @@ SM_API void sm_copy_config_init(struct sm_copy_config *config);
  * Returns      0, or as sm_exec_wait() for sm_file_open(), and SM_EPROTO (the
  *              guest sent another tree than was asked for), SM_ENOTSUP (a
  *              device, without SM_FILE_ARCHIVE), SM_EBUSY (a file became
- *              shorter while it was read). What was copied before stays; a file
- *              is whole or not there.
+ *              shorter while it was read), SM_ESTATE (a machine that was not
+ *              started). What was copied before a failure stays. A file is
+ *              whole or not there, but for one in a machine that was being made
+ *              when the time was up.
  * Threads      one at a time per machine.
  * Blocks.      Since 0.1
  */
