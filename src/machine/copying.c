@@ -231,10 +231,11 @@ static int join_program(const struct carrier *carrier, int rc,
     uint32_t left;
     int their_rc;
 
-    if (!carrier->program || (rc && rc != SM_ECLOSED) ||
-        time_left(carrier, &left, NULL))
+    if (!carrier->program || (rc && rc != SM_ECLOSED))
         return rc;
-    their_rc = program_wait(carrier->program, left, &status, &theirs);
+    their_rc = time_left(carrier, &left, &theirs);
+    if (!their_rc)
+        their_rc = program_wait(carrier->program, left, &status, &theirs);
     if (their_rc && err)
         *err = theirs;
     return their_rc ? their_rc : rc;
