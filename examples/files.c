@@ -47,11 +47,14 @@ static int work(struct sm_machine *machine, struct sm_error *err)
 
     sm_exec_config_init(&command);
     command.argv = argv;
+    command.user = "0"; /* whose all is that was copied */
     rc = sm_exec_new(machine, &command, &exec, err);
     if (rc)
         return rc;
     rc = sm_exec_wait(exec, 0, &status, err);
     sm_exec_free(exec);
+    if (!rc)
+        printf("status %d\n", sm_exit_code(&status));
     return rc;
 }
 

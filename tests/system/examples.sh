@@ -25,6 +25,7 @@ echo hello >"$scratch/from/sub/file"
 out=$(timeout 120 "$examples/example_files" "oci:$image" "$scratch/from" \
     "$scratch/to")
 check examples/files [ "$out" = 'in: 6 bytes
+status 0
 /work/list: 23 bytes, mode 644
 .
 ./list
