@@ -26,7 +26,7 @@ out=$(timeout 120 "$examples/example_files" "oci:$image" "$scratch/from" \
     "$scratch/to")
 check examples/files [ "$out" = 'in: 6 bytes
 status 0
-/work/list: 23 bytes, mode 644
+/work/list: 26 bytes, mode 644
 .
 ./list
 ./sub
