@@ -846,6 +846,160 @@ SM_API int sm_exit_code(const struct sm_exit_status *status);
 SM_API int sm_run(const char *reference, const struct sm_exec_config *command,
                   struct sm_exit_status *ret, struct sm_error *err);
 
+/* -------------------------------------------------------------- files -- */
+
+/*
+ * Files of a machine that runs. Its agent works on them as root, whatever the
+ * image holds, with its own root as the root: relative paths begin there, and
+ * no symbolic link of the guest leads out of it.
+ *
+ * Trees travel as tars (POSIX.1-2017, pax), with types, modes, numeric owners,
+ * times of change in nanoseconds, hard links within the tree, symbolic links,
+ * devices, FIFOs, holes and extended attributes (ACLs and capabilities are
+ * some). Sockets are left out, and so is what the kernel keeps in /proc, /sys
+ * and /dev unless a path leads in there. Tars that come from elsewhere may also
+ * be ustar or GNU tar's; they are not compressed.
+ *
+ * On this host, what a guest sends is made below the target and under the name
+ * that was asked for, or not at all: names that lead out, and names that pass
+ * through a symbolic link, are SM_EACCES.
+ */
+
+/* What is at a path of a machine. */
+struct sm_file_stat {
+    uint32_t mode; /* type and rights as Linux's st_mode has them      */
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t major; /* of a device                                      */
+    uint32_t minor;
+    uint32_t mtime_ns;
+    int64_t mtime_s;   /* seconds since 1970, UTC                          */
+    uint64_t bytes;    /* of a regular file                                */
+    char target[4096]; /* of a symbolic link, "" otherwise                 */
+};
+
+/* Flags of the calls below. */
+enum sm_file_flags {
+    SM_FILE_FOLLOW = 1, /* a symbolic link that the source's path ends with */
+    SM_FILE_ARCHIVE = 2 /* keep owners; on this host also setuid and setgid
+                           bits, devices and all attributes. Only for guests
+                           that are trusted as much as their files then are  */
+};
+
+/*
+ * Look at (path) of (machine).
+ *
+ * flags        SM_FILE_FOLLOW, or 0.
+ * Returns      0 and *ret, or SM_ENOENT, SM_EACCES, SM_EINVAL (path, flags),
+ *              SM_ESTATE (not started), SM_EGUEST, SM_ETIMEOUT (60 000 ms were
+ *              not enough).
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_file_stat(struct sm_machine *machine, const char *path,
+                        uint32_t flags, struct sm_file_stat *ret,
+                        struct sm_error *err);
+
+/* What sm_file_open() does with a path, and what its stream is. */
+enum sm_file_work {
+    SM_FILE_READ = 1, /* the content of a regular file comes out            */
+    SM_FILE_WRITE,    /* makes a file, or replaces the content of one       */
+    SM_FILE_PACK,     /* the tree at path comes out as a tar                */
+    SM_FILE_UNPACK    /* a tar goes into the folder path, which is there    */
+};
+
+struct sm_file_config {
+    size_t size;
+    enum sm_file_work work;
+    const char *path;
+    /* The stream: a descriptor of the caller, open until the end, or SM_BYTES:
+     * sm_exec_read() of stream 1, or sm_exec_write() and, behind the last byte,
+     * sm_exec_write_end(). Default SM_BYTES. */
+    int fd;
+    uint32_t flags; /* SM_FILE_FOLLOW: SM_FILE_PACK; SM_FILE_ARCHIVE:
+                       SM_FILE_UNPACK, else all is root's                   */
+    uint32_t mode;  /* SM_FILE_WRITE: 1 to 07777; 0: 0644 for a new file, and
+                       as it is for one that exists                         */
+    /* Not 0: SM_FILE_UNPACK takes one tree, as SM_FILE_PACK gives it, and puts
+     * it to path by the rules of sm_copy(). */
+    uint32_t place;
+    uint32_t timeout_ms; /* of the work; 0: none                            */
+};
+
+/* Set every field to its default. Threads: any. Since 0.1 */
+SM_API void sm_file_config_init(struct sm_file_config *config);
+
+/*
+ * Begin work on a file or a tree of (machine). What comes back is an exec: it
+ * is driven, waited for and freed like one. Work that its time-out ends, or
+ * sm_exec_free(), leaves what it has made so far, a file that is not whole
+ * included.
+ *
+ * Returns      0 and *ret, or SM_EINVAL, SM_ESTATE (machine stopped) and
+ *              SM_ENOMEM. How the work went, sm_exec_wait() returns: 0, or
+ *              SM_ENOENT, SM_EEXIST (a folder and something else do not
+ *              replace each other), SM_EACCES, SM_ENOSPC, SM_EINVAL and
+ *              SM_ECLOSED (no tar; cut short), SM_ELIMIT, SM_ETIMEOUT,
+ *              SM_EIO, SM_EGUEST.
+ * Since        0.1
+ */
+SM_API int sm_file_open(struct sm_machine *machine,
+                        const struct sm_file_config *config,
+                        struct sm_exec **ret, struct sm_error *err);
+
+struct sm_copy_config {
+    size_t size;
+    /* From where: a path of from_machine, or of this host (NULL), or a tar on a
+     * descriptor. With from_fd, from says which tree the tar is of, as
+     * SM_FILE_PACK made it from that path; NULL: it is any tar, and to must be
+     * a folder. */
+    struct sm_machine *from_machine;
+    const char *from;
+    int from_fd; /* default -1: none */
+    /* Where to, likewise. To to_fd comes a tar. */
+    struct sm_machine *to_machine;
+    const char *to;
+    int to_fd;           /* default -1: none                               */
+    uint32_t flags;      /* enum sm_file_flags                             */
+    uint32_t timeout_ms; /* of the whole; 0: none                          */
+    uint64_t bytes_max;  /* of content that comes to this host; 0: no limit */
+};
+
+/* Set every field to its default. Threads: any. Since 0.1 */
+SM_API void sm_copy_config_init(struct sm_copy_config *config);
+
+/*
+ * Copy a file or a tree, by the rules of docker cp:
+ *
+ *   to is a folder     from goes into it, under its own name
+ *   to is a file       it is replaced by a file; a folder is SM_EEXIST
+ *   to is not there    its folder must be; from becomes to, unless that ends
+ *                      with a slash and from is no folder: SM_ENOENT
+ *
+ * "folder/." is what is in a folder, without the folder itself; a trailing
+ * slash follows a symbolic link. Folders that are on both sides become one; a
+ * file that is in the way is removed first, never written through. Owners are
+ * root's in a machine and the caller's on this host, unless SM_FILE_ARCHIVE
+ * keeps them.
+ *
+ * At least one end is a machine, or one a path of this host and the other a
+ * descriptor: thus somebody else may carry the stream, from SM_FILE_PACK or to
+ * SM_FILE_UNPACK.
+ *
+ * ret_bytes    how many bytes of content passed this host's side; 0 for a
+ *              machine's own descriptor. May be NULL.
+ * Returns      0, or as sm_exec_wait() for sm_file_open(), and SM_EPROTO (the
+ *              guest sent another tree than was asked for), SM_ENOTSUP (a
+ *              device, without SM_FILE_ARCHIVE), SM_EBUSY (a file became
+ *              shorter while it was read), SM_ESTATE (a machine that was not
+ *              started). What was copied before a failure stays. A file is
+ *              whole or not there, but for one in a machine that was being made
+ *              when the time was up.
+ * Threads      one at a time per machine.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_copy(const struct sm_copy_config *config, uint64_t *ret_bytes,
+                   struct sm_error *err);
+
 #ifdef __cplusplus
 }
 #endif

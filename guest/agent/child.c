@@ -6,6 +6,7 @@
 #include "child.h"
 
 #include "account.h"
+#include "files.h"
 #include "program.h"
 
 #include <errno.h>
@@ -216,6 +217,14 @@ static _Noreturn void become_program(const struct child *child,
     report(child, &failure);
 }
 
+/* No program is executed that would close what is the agent's. The end of the
+ * error pipe says, as ever, that it runs. */
+static _Noreturn void become_files(const struct child *child)
+{
+    close_range(STDERR_FILENO + 1, ~0u, 0);
+    files_run(child->exec->argv);
+}
+
 static _Noreturn void child_run(const struct child *child)
 {
     struct account account;
@@ -230,6 +239,8 @@ static _Noreturn void child_run(const struct child *child)
     become(child, &account);
     enter_cwd(child);
     drop_rights(child, &account);
+    if (child->exec->flags & AGENT_EXEC_FILES)
+        become_files(child);
     become_program(child, &account);
 }
 

@@ -281,6 +281,7 @@ static void say_hello(struct link *link)
     struct agent_hello hello = {
         .version = AGENT_VERSION,
         .set_up = link->guest->state != GUEST_BARE,
+        .features = AGENT_CAN_ALL,
         .monotonic_ns = guest_monotonic_ns(),
     };
     struct timespec boot;

@@ -96,7 +96,9 @@ static void offer_value(const struct question *question, const char *word,
     char name[64];
 
     snprintf(name, sizeof name, "%.*s", (int)length, word);
-    if (memchr(word, '|', length))
+    if (strcmp(name, "FROM") == 0 || strcmp(name, "TO") == 0)
+        puts(":files");
+    else if (memchr(word, '|', length))
         offer_words(question, word, length);
     else if (strcmp(name, "FILE") == 0)
         puts(":files");

@@ -10,8 +10,9 @@
  *
  *   to the keeper                       answers
  *   CONTROL_EXEC    "key=value"...      CONTROL_ENDED or CONTROL_FAILED
- *   CONTROL_SIGNAL  number              none: to the client's own command
- *   CONTROL_RESIZE  rows, columns       none: likewise
+ *   CONTROL_FILES   "key=value"...      CONTROL_ENDED or CONTROL_FAILED: work
+ * on files (keeper_files.h) CONTROL_SIGNAL  number              none: to the
+ * client's own command CONTROL_RESIZE  rows, columns       none: likewise
  *   CONTROL_KILL    number              CONTROL_DONE: to the machine's command
  *   CONTROL_STOP    seconds             CONTROL_ENDED, when it has
  *   CONTROL_WAIT                        CONTROL_ENDED, when it has
@@ -39,6 +40,7 @@ enum control_type {
     CONTROL_RESUME,
     CONTROL_RENAME,
     CONTROL_FOLLOW,
+    CONTROL_FILES = 32,
     CONTROL_DONE = 64,
     CONTROL_ENDED,
     CONTROL_FAILED,

@@ -2,6 +2,7 @@
 #include "keeper.h"
 
 #include "control.h"
+#include "keeper_files.h"
 #include "text.h"
 
 #include <errno.h>
@@ -121,6 +122,15 @@ static bool read_exec(const struct control_reader *reader,
     return fine && request->argv.count > 0;
 }
 
+/* Its descriptors stay open as long as its command. */
+static void keep_streams(struct client *client)
+{
+    for (int i = 0; i < CONTROL_FDS; i++) {
+        client->streams.fds[i] = client->reader.fds[i];
+        client->reader.fds[i] = -1;
+    }
+}
+
 static void serve_exec(struct service *service, struct client *client)
 {
     struct exec_request request = {0};
@@ -146,10 +156,28 @@ static void serve_exec(struct service *service, struct client *client)
     option_list_done(&request.env);
     if (rc)
         answer(client, rc, &err);
-    for (int i = 0; !rc && i < CONTROL_FDS; i++) {
-        client->streams.fds[i] = client->reader.fds[i];
-        client->reader.fds[i] = -1;
-    }
+    else
+        keep_streams(client);
+}
+
+/* A command's client in all but the words. */
+static void serve_files(struct service *service, struct client *client)
+{
+    struct sm_error err;
+    int rc;
+
+    if (service->keeper->record->state == RECORD_PAUSED)
+        rc = text_fail(&err, SM_ESTATE,
+                       "the machine is paused: see supermachine unpause");
+    else if (client->exec)
+        rc = text_fail(&err, SM_EPROTO, "one thing at a time");
+    else
+        rc = keeper_files_open(service->keeper->machine, &client->reader,
+                               &client->exec, &err);
+    if (rc)
+        answer(client, rc, &err);
+    else
+        keep_streams(client);
 }
 
 static void serve_pause(struct service *service, struct client *client,
@@ -217,6 +245,9 @@ static void serve_message(struct service *service, struct client *client)
     switch (client->reader.header.type) {
     case CONTROL_EXEC:
         serve_exec(service, client);
+        break;
+    case CONTROL_FILES:
+        serve_files(service, client);
         break;
     case CONTROL_SIGNAL:
         if (client->exec)

@@ -10,6 +10,7 @@
 const struct verb *const verb_table[] = {
     &verb_run,
     &verb_exec,
+    &verb_cp,
     &verb_ps,
     &verb_logs,
     &verb_stop,

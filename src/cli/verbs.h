@@ -6,6 +6,7 @@
 
 extern const struct verb verb_run;
 extern const struct verb verb_exec;
+extern const struct verb verb_cp;
 extern const struct verb verb_ps;
 extern const struct verb verb_logs;
 extern const struct verb verb_stop;

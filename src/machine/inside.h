@@ -65,7 +65,8 @@ struct machine {
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
     bool pause_answered;
-    bool exposed; /* somebody waits for machine_fd() */
+    uint64_t features; /* of the agent: AGENT_CAN_* */
+    bool exposed;      /* somebody waits for machine_fd() */
     struct worker_steps steps;
     int log_fd;
     pthread_mutex_t lock; /* all below, and the programs' requests */

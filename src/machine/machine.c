@@ -187,7 +187,7 @@ static void session_hello(void *context, const struct agent_hello *hello)
     struct machine *machine = context;
     struct sm_error err;
 
-    (void)hello;
+    machine->features = hello->features;
     machine_step(machine, "agent said hello");
     if (machine_set_up(machine, &err) != 0)
         machine_fail(machine, &err);

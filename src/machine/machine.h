@@ -77,6 +77,8 @@ struct program_config {
     int fds[3];          /* stdin, stdout, stderr; -1: none; SM_BYTES */
     uint32_t timeout_ms; /* 0: never                                  */
     bool tty;            /* one terminal for all three; no fds[2]     */
+    bool files;          /* the agent's own work (proto/files.h): fds[2]
+                            is SM_BYTES, and what stands there an error */
     uint16_t rows;       /* of the terminal                           */
     uint16_t columns;
 };

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/own.h"
+#include "proto/files.h"
 
 static bool is_over(const struct program *program)
 {
@@ -98,6 +99,7 @@ static struct exec_port port_of(const struct program *program,
 
 static int send_exec(struct program *program, struct sm_error *err)
 {
+    struct machine *machine = program->machine;
     struct exec_options options = {
         .program =
             {
@@ -105,7 +107,8 @@ static int send_exec(struct program *program, struct sm_error *err)
                 .env = (const char *const *)program->command.env,
                 .cwd = program->command.workdir,
                 .user = program->command.user,
-                .flags = program->config.tty ? AGENT_EXEC_TTY : 0,
+                .flags = (program->config.tty ? AGENT_EXEC_TTY : 0u) |
+                         (program->config.files ? AGENT_EXEC_FILES : 0u),
                 .timeout_ms = program->config.timeout_ms,
                 .umask = 022,
             },
@@ -113,14 +116,16 @@ static int send_exec(struct program *program, struct sm_error *err)
         .context = program,
     };
 
-    pthread_mutex_lock(&program->machine->lock);
+    if (program->config.files && !(machine->features & AGENT_CAN_FILES))
+        return fail(err, SM_ENOTSUP, "files: the guest's agent is too old");
+    pthread_mutex_lock(&machine->lock);
     options.program.rows = program->rows;
     options.program.columns = program->columns;
     program->resized = false;
-    pthread_mutex_unlock(&program->machine->lock);
+    pthread_mutex_unlock(&machine->lock);
     for (int i = 0; i < AGENT_STREAMS; i++)
         options.ports[i] = port_of(program, (enum agent_stream)i);
-    return exec_start(program->machine->session, &options, &program->exec, err);
+    return exec_start(machine->session, &options, &program->exec, err);
 }
 
 void program_send(struct program *program)
@@ -278,6 +283,22 @@ static int explain_end(struct program *program, struct sm_error *err)
     return program->end.error.code;
 }
 
+/* How work of the agent's own ended: its status is an error, too. */
+static int explain_files(const struct program *program, struct sm_error *err)
+{
+    const struct queue *message = &program->bytes[AGENT_ERR].wait;
+    const struct agent_exit *exit = &program->end.exit;
+
+    if (exit->flags & AGENT_EXIT_TIMEOUT)
+        return fail(err, SM_ETIMEOUT, "files: not done within %u ms",
+                    program->config.timeout_ms);
+    if (exit->signaled)
+        return fail(err, SM_EGUEST, "files: the guest ended it by signal %u",
+                    exit->value);
+    return files_result((int)exit->value, queue_front(message),
+                        queue_count(message), err);
+}
+
 int program_wait_started(struct program *program, uint32_t timeout_ms,
                          struct sm_error *err)
 {
@@ -301,6 +322,8 @@ int program_wait(struct program *program, uint32_t timeout_ms,
     if (!machine_turn(machine, &program->ended, timeout_ms))
         return fail(err, SM_ETIMEOUT, "exec: the command has not ended");
     rc = explain_end(program, err);
+    if (!rc && program->config.files)
+        rc = explain_files(program, err);
     if (!rc)
         fill_status(&program->end, ret);
     return rc;

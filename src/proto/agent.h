@@ -40,7 +40,8 @@ enum {
     AGENT_TIMEOUT_MAX_MS = 0x7fffffff
 };
 
-/* Numbers 32 to 63 are set aside for files, 64 to 79 for clones. */
+/* Numbers 32 to 63 are set aside for files that go along with an EXEC, 64 to 79
+ * for clones. */
 enum agent_type {
     AGENT_HELLO = 1,      /* agent: I am here                               */
     AGENT_SETUP = 2,      /* host: become this machine                      */
@@ -77,12 +78,18 @@ int agent_check_from_host(const struct frame *frame, struct sm_error *err);
 /* "EXEC" and the like; "?" for a number without a name. */
 const char *agent_type_name(uint16_t type);
 
+/* What this agent can that others cannot. */
+enum {
+    AGENT_CAN_FILES = 1, /* AGENT_EXEC_FILES                    */
+    AGENT_CAN_ALL = 1    /* what the agent of this version says */
+};
+
 /* Messages of the guest are copied into fixed arrays; control characters in
  * them become '?'. */
 struct agent_hello {
     uint32_t version;
     bool set_up;       /* a session has sent SETUP before */
-    uint64_t features; /* none defined yet                */
+    uint64_t features; /* AGENT_CAN_*                     */
     uint64_t monotonic_ns;
     uint64_t boottime_ns;
     char kernel[128]; /* uname -r                        */
@@ -148,7 +155,8 @@ enum {
     AGENT_EXEC_STDERR = 4, /* the same; not with TTY             */
     AGENT_EXEC_TTY = 8,    /* a terminal; its output is STDOUT   */
     AGENT_EXEC_KEEP = 16,  /* goes on when the session has ended */
-    AGENT_EXEC_ALL = 31
+    AGENT_EXEC_FILES = 32, /* argv is work of the agent's own: files.h */
+    AGENT_EXEC_ALL = 63
 };
 
 struct agent_rlimit {

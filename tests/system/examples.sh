@@ -20,5 +20,18 @@ check examples/timeouts [ "$out" = 'after 100 ms: timed out
 after its 1500 ms: signal 9
 stopped: the machine powered off' ]
 printf '    %s\n' "$out"
+mkdir -p "$scratch/from/sub"
+echo hello >"$scratch/from/sub/file"
+out=$(timeout 120 "$examples/example_files" "oci:$image" "$scratch/from" \
+    "$scratch/to")
+check examples/files [ "$out" = 'in: 6 bytes
+status 0
+/work/list: 26 bytes, mode 644
+.
+./list
+./sub
+./sub/file' ]
+check examples/files_come_back cmp "$scratch/from/sub/file" \
+    "$scratch/to/sub/file"
 check_clean examples/nothing_left
 finish_part

@@ -324,6 +324,82 @@ static bool test_nothing_leaks(void)
     return true;
 }
 
+/* One file as bytes. */
+static bool write_file(struct sm_machine *machine, const char *path,
+                       const char *text)
+{
+    struct sm_exit_status status;
+    struct sm_file_config config;
+    struct sm_exec *exec;
+
+    sm_file_config_init(&config);
+    config.work = SM_FILE_WRITE;
+    config.path = path;
+    config.mode = 0600;
+    NEED(sm_file_open(machine, &config, &exec, &err) == 0);
+    NEED(sm_exec_write(exec, text, strlen(text), 0, &err) ==
+         (int64_t)strlen(text));
+    sm_exec_write_end(exec);
+    NEED(sm_exec_wait(exec, 0, &status, &err) == 0);
+    sm_exec_free(exec);
+    return true;
+}
+
+static bool test_files_between_two_machines(void)
+{
+    struct sm_machine *one = start();
+    struct sm_machine *other = start();
+    struct sm_copy_config copy;
+    struct sm_file_stat stat;
+
+    NEED(write_file(one, "/tmp/file", "from one"));
+    sm_copy_config_init(&copy);
+    copy.from_machine = one;
+    copy.from = "/tmp/file";
+    copy.to_machine = other;
+    copy.to = "/tmp/copy";
+    NEED(sm_copy(&copy, NULL, &err) == 0);
+    NEED(sm_file_stat(other, "/tmp/copy", 0, &stat, &err) == 0);
+    NEED(stat.bytes == 8 && stat.mode == 0100600 && stat.uid == 0);
+    NEED(sm_file_stat(other, "/tmp/file", 0, &stat, &err) == SM_ENOENT);
+    copy.from = "/none";
+    NEED(sm_copy(&copy, NULL, &err) == SM_ENOENT);
+    copy.from = "/tmp/file";
+    copy.to = "/none/copy";
+    NEED(sm_copy(&copy, NULL, &err) == SM_ENOENT);
+    copy.to_machine = one;
+    copy.to = "/tmp/same";
+    NEED(sm_copy(&copy, NULL, &err) == 0);
+    sm_machine_free(other);
+    sm_machine_kill(one);
+    NEED(sm_copy(&copy, NULL, &err) != 0);
+    sm_machine_free(one);
+    return true;
+}
+
+/* A machine that says nothing for ever costs no more than the time-out. */
+static bool test_copy_has_a_time_out(void)
+{
+    struct sm_machine *machine = NULL;
+    struct sm_copy_config copy;
+
+    NEED(sm_machine_new(host, image, NULL, &machine, &err) == 0);
+    sm_copy_config_init(&copy);
+    copy.from_machine = machine;
+    copy.from = "/etc";
+    copy.to = "/tmp";
+    copy.timeout_ms = 300;
+    NEED(sm_copy(&copy, NULL, &err) == SM_ESTATE);
+    NEED(sm_machine_start(machine, 0, &err) == 0);
+    NEED(sm_machine_pause(machine, &err) == 0);
+    NEED(sm_copy(&copy, NULL, &err) == SM_ETIMEOUT);
+    copy.to_machine = machine;
+    copy.from_machine = NULL;
+    NEED(sm_copy(&copy, NULL, &err) == SM_ETIMEOUT);
+    sm_machine_free(machine);
+    return true;
+}
+
 #define RUN(name) report(#name, test_##name())
 
 int main(int argc, char **argv)
@@ -339,6 +415,8 @@ int main(int argc, char **argv)
     RUN(paused_machine_stands_still);
     RUN(kill_from_another_thread);
     RUN(free_kills_what_it_started);
+    RUN(files_between_two_machines);
+    RUN(copy_has_a_time_out);
     RUN(nothing_leaks);
     close_image();
     return 0;
