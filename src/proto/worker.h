@@ -15,10 +15,12 @@
  *            WORKER_STOP                      -> WORKER_ENDED
  *            WORKER_PAUSE                     -> WORKER_PAUSED
  *            WORKER_RESUME                    -> WORKER_RESUMED
+ *            WORKER_MEASURE                   -> WORKER_FIGURES
  *   answers  WORKER_PAUSED   the vcpus stand still; WORKER_RESUMED: they run
  *            WORKER_PROBED   what the hypervisor can do
  *            WORKER_STEPS    what was done when, once the guest's agent has
  *                            connected
+ *            WORKER_FIGURES  what the machine has used so far
  *            WORKER_ENDED    why there is no machine (any more); the last word
  */
 #ifndef SM_PROTO_WORKER_H
@@ -37,11 +39,13 @@ enum worker_type {
     WORKER_STOP = 3,
     WORKER_PAUSE = 4,
     WORKER_RESUME = 5,
+    WORKER_MEASURE = 16,
     WORKER_PROBED = 64,
     WORKER_STEPS = 65,
     WORKER_ENDED = 66,
     WORKER_PAUSED = 67,
-    WORKER_RESUMED = 68
+    WORKER_RESUMED = 68,
+    WORKER_FIGURES = 80
 };
 
 /* The descriptors of WORKER_START, in this order. */
@@ -58,7 +62,8 @@ enum worker_fd {
 struct worker_start {
     uint64_t memory_bytes;
     uint32_t vcpus;
-    char *kernel_args; /* added to the command line; "" for none */
+    uint32_t lifetime_ms; /* then it ends: WORKER_END_EXPIRED; 0: never */
+    char *kernel_args;    /* added to the command line; "" for none */
 };
 
 /* What a hypervisor was found to be. */
@@ -90,13 +95,27 @@ struct worker_steps {
     struct worker_step step[WORKER_STEPS_MAX];
 };
 
+/* What a machine has used since it was started. */
+struct worker_figures {
+    uint64_t vcpu_ns;    /* processor time of the vcpus, all together */
+    uint64_t process_ns; /* of the whole process, vcpus included      */
+    uint64_t rss_bytes;  /* of the process, guest memory included     */
+    uint64_t disk_read_bytes;
+    uint64_t disk_written_bytes;
+    uint64_t disk_reads;
+    uint64_t disk_writes;
+    uint64_t stream_in_bytes; /* through vsock to the guest */
+    uint64_t stream_out_bytes;
+};
+
 enum worker_end {
     WORKER_END_POWER_OFF, /* the guest switched itself off      */
     WORKER_END_REBOOT,    /* the guest asked for a restart      */
     WORKER_END_PANIC,     /* the guest's kernel panicked        */
     WORKER_END_CRASH,     /* triple fault or the like           */
     WORKER_END_STOPPED,   /* WORKER_STOP                        */
-    WORKER_END_FAILED     /* the host's side failed: see error  */
+    WORKER_END_FAILED,    /* the host's side failed: see error  */
+    WORKER_END_EXPIRED    /* its life-time was over             */
 };
 
 struct worker_ended {
@@ -114,6 +133,7 @@ void worker_put_start(struct buf *to, const struct worker_start *start);
 void worker_put_probed(struct buf *to, const struct worker_probed *probed);
 void worker_put_steps(struct buf *to, const struct worker_steps *steps);
 void worker_put_ended(struct buf *to, const struct worker_ended *ended);
+void worker_put_figures(struct buf *to, const struct worker_figures *figures);
 
 /* The message's type; the reader stands behind it. SM_EPROTO: too short or
  * another version. */
@@ -131,6 +151,8 @@ int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
                      struct sm_error *err);
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
                      struct sm_error *err);
+int worker_get_figures(struct wire_reader *from, struct worker_figures *ret,
+                       struct sm_error *err);
 
 /* Note that (name) was done at (at_ns); beyond WORKER_STEPS_MAX it is dropped.
  */
