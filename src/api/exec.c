@@ -38,11 +38,14 @@ static int check_size(uint32_t rows, uint32_t columns, struct sm_error *err)
     return 0;
 }
 
-static struct program_config program_config(const struct sm_exec_config *from)
+static struct program_config program_config(const struct sm_machine *machine,
+                                            const struct sm_exec_config *from)
 {
     return (struct program_config){
         .fds = {from->stdin_fd, from->stdout_fd, from->stderr_fd},
         .timeout_ms = from->timeout_ms,
+        .limits = machine->limits,
+        .limit_count = machine->limit_count,
         .tty = from->tty,
         .rows = (uint16_t)(from->rows ? from->rows : TERMINAL_ROWS),
         .columns = (uint16_t)(from->columns ? from->columns : TERMINAL_COLUMNS),
@@ -82,7 +85,7 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
         command_done(&command);
         return fail(err, SM_ENOMEM, "exec: out of memory");
     }
-    program = program_config(&config);
+    program = program_config(machine, &config);
     rc = program_new(machine->machine, &command, &program, &exec->program, err);
     if (rc) {
         command_done(&command);

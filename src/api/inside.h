@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "machine/imaging.h"
 #include "machine/machine.h"
+#include "proto/agent.h"
 
 struct sm_host {
     char *home;
@@ -17,15 +18,25 @@ struct sm_image {
     int rootfs_fd; /* held: see imaging_prepare() */
 };
 
+enum { LIMITS_MAX = 16 }; /* as many as there are kinds */
+
 struct sm_machine {
     struct machine *machine;
     struct image_config defaults; /* of the image; it may be freed before */
     int rootfs_fd;                /* a copy of the image's                */
+    struct agent_rlimit limits[LIMITS_MAX]; /* of all its commands */
+    uint32_t limit_count;
+    char *name;
+    char *image; /* its digest */
+    struct image_strings labels;
 };
 
 struct sm_exec {
     struct program *program;
 };
+
+/* "nofile" for the number that the guest's kernel has for it. */
+const char *limit_name(uint32_t resource);
 
 struct machine_paths host_paths(const struct sm_host *host);
 

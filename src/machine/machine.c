@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 
 enum {
-    LOG_BYTES_MAX = 1 << 20,
     ENTROPY_BYTES = 64,
     HOSTNAME_MAX = 63,
     /* How long a worker may need to say why its guest went silent. */
@@ -43,6 +42,7 @@ static void end(struct machine *machine, enum sm_end_reason reason,
         fail(&machine->end.why, SM_EGUEST, "the machine was killed");
     }
     pthread_mutex_unlock(&machine->lock);
+    event_add(machine, SM_EVENT_ENDED, 0, machine->end.why.message);
     loop_timer_stop(machine->grace);
     loop_timer_stop(machine->start_deadline);
     for (struct program *at = machine->programs; at; at = at->next)
@@ -82,13 +82,16 @@ static void worker_ended(void *context, const struct worker_ended *ended)
         [WORKER_END_CRASH] = SM_END_CRASH,
         [WORKER_END_STOPPED] = SM_END_KILLED,
         [WORKER_END_FAILED] = SM_END_FAILED,
+        [WORKER_END_EXPIRED] = SM_END_EXPIRED,
     };
     struct machine *machine = context;
     struct sm_error why = ended->error;
     char panic[256] = "";
 
-    if (ended->end == WORKER_END_PANIC)
+    if (ended->end == WORKER_END_PANIC) {
         find_panic(machine, panic, sizeof panic);
+        event_add(machine, SM_EVENT_PANIC, 0, panic[0] ? panic + 2 : "");
+    }
     if (ended->end != WORKER_END_FAILED)
         fail(&why, SM_EGUEST, "%s%s", worker_end_text(ended->end), panic);
     if (why.code == 0)
@@ -112,10 +115,12 @@ static void worker_paused(void *context, bool paused)
     machine->pause_answered = true;
     if (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED)
         machine->state = paused ? MACHINE_PAUSED : MACHINE_RUNNING;
+    event_add(machine, paused ? SM_EVENT_PAUSED : SM_EVENT_RESUMED, 0, "");
 }
 
 static const struct worker_events worker_events = {
     .paused = worker_paused,
+    .figures = machine_take_worker_figures,
     .steps = worker_stepped,
     .ended = worker_ended,
 };
@@ -154,6 +159,7 @@ static void session_hello(void *context, const struct agent_hello *hello)
         .root = {.source = "/dev/vda", .fstype = "ext4"},
         .files = files,
         .file_count = ARRAY_LEN(files),
+        .processes_max = machine->config.processes_max,
     };
     struct sm_error err;
     int rc = random_bytes(entropy, sizeof entropy, &err);
@@ -182,6 +188,8 @@ static void session_ready(void *context)
     loop_timer_stop(machine->start_deadline);
     if (machine->state == MACHINE_STARTING)
         machine->state = MACHINE_RUNNING;
+    machine->ready_ns = clock_monotonic_ns();
+    event_add(machine, SM_EVENT_STARTED, 0, "");
     /* Those that were made since the set-up left. */
     for (struct program *at = machine->programs; at; at = at->next)
         program_send(at);
@@ -201,8 +209,16 @@ static void session_closed(void *context, const struct sm_error *why)
     end_failed(machine, why);
 }
 
+static void session_oom(void *context, const struct agent_oom *oom)
+{
+    event_add(context, SM_EVENT_OUT_OF_MEMORY, oom->pid, oom->name);
+}
+
 static const struct session_events session_events = {
     .hello = session_hello,
+    .figures = machine_take_guest_figures,
+    .processes = machine_take_processes,
+    .oom = session_oom,
     .ready = session_ready,
     .closed = session_closed,
 };
@@ -309,6 +325,7 @@ int machine_new(const struct machine_paths *paths,
     if (!machine)
         return fail(err, SM_ENOMEM, "machine: out of memory");
     machine->log_fd = -1;
+    buf_init(&machine->reports.processes, AGENT_PROCESSES_MAX);
     pthread_mutex_init(&machine->lock, NULL);
     rc = copy_config(machine, paths, config, err);
     if (!rc)
@@ -350,6 +367,7 @@ void machine_free(struct machine *machine)
     }
     if (machine->log_fd >= 0)
         close(machine->log_fd);
+    buf_done(&machine->reports.processes);
     free_const(machine->config.hostname);
     free_const(machine->config.kernel);
     free_const(machine->config.kernel_args);
@@ -414,6 +432,7 @@ static int launch(struct machine *machine, int *fds, struct sm_error *err)
     struct worker_start start = {
         .memory_bytes = machine->config.memory_bytes,
         .vcpus = machine->config.vcpus,
+        .lifetime_ms = machine->config.lifetime_ms,
         .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
     };
     AUTO_FREE char *program = NULL;
@@ -485,68 +504,4 @@ int machine_start(struct machine *machine, uint32_t timeout_ms,
     if (err)
         *err = machine->end.why;
     return machine->end.why.code;
-}
-
-/* Accounts ---------------------------------------------------------------- */
-
-int machine_log(const struct machine *machine, char **ret, struct sm_error *err)
-{
-    uint64_t size = 0;
-    uint64_t bytes;
-    char *text;
-    int rc;
-
-    if (machine->log_fd >= 0) {
-        rc = file_size(machine->log_fd, &size, err);
-        if (rc)
-            return rc;
-    }
-    bytes = min_u64(size, LOG_BYTES_MAX);
-    text = malloc(bytes + 1);
-    if (!text)
-        return fail(err, SM_ENOMEM, "log: out of memory");
-    rc = file_read_at(machine->log_fd, text, bytes, size - bytes, err);
-    if (rc) {
-        free(text);
-        return wrap(err, rc, "log");
-    }
-    text[bytes] = '\0';
-    /* The guest may print NULs; they do not end its log. */
-    for (uint64_t i = 0; i < bytes; i++)
-        if (!text[i])
-            text[i] = ' ';
-    *ret = text;
-    return 0;
-}
-
-static int compare_steps(const void *a, const void *b)
-{
-    const struct worker_step *left = a;
-    const struct worker_step *right = b;
-
-    return (left->at_ns > right->at_ns) - (left->at_ns < right->at_ns);
-}
-
-int machine_cost(const struct machine *machine, char **ret,
-                 struct sm_error *err)
-{
-    struct worker_steps steps = machine->steps;
-    struct buf text;
-
-    if (!steps.count)
-        return fail(err, SM_ESTATE, "cost: the machine was not started");
-    qsort(steps.step, steps.count, sizeof steps.step[0], compare_steps);
-    buf_init(&text, WORKER_STEPS_MAX * 96 + 64);
-    buf_print(&text, "{\"steps\":[");
-    for (unsigned i = 0; i < steps.count; i++)
-        buf_print(
-            &text, "%s{\"name\":\"%s\",\"us\":%llu}", i ? "," : "",
-            steps.step[i].name,
-            (unsigned long long)(steps.step[i].at_ns - steps.step[0].at_ns) /
-                1000);
-    buf_print(&text, "]}");
-    *ret = buf_take_string(&text);
-    if (!*ret)
-        return fail(err, SM_ENOMEM, "cost: out of memory");
-    return 0;
 }

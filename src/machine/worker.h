@@ -20,6 +20,7 @@ struct worker_events {
     void (*steps)(void *context, const struct worker_steps *steps);
     /* It stands still, or runs again, as asked for. */
     void (*paused)(void *context, bool paused);
+    void (*figures)(void *context, const struct worker_figures *figures);
     /* There is no machine any more. worker_close() may be called here. */
     void (*ended)(void *context, const struct worker_ended *ended);
 };
@@ -40,6 +41,8 @@ int worker_start(struct worker *worker, const struct worker_start *start,
                  const int *fds, struct sm_error *err);
 /* Have it stand still or run again; `paused` follows. */
 int worker_pause(struct worker *worker, bool pause, struct sm_error *err);
+/* `figures` follows. */
+int worker_measure(struct worker *worker, struct sm_error *err);
 /* End the process at once; `ended` follows. Any thread. */
 void worker_kill(const struct worker *worker);
 

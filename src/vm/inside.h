@@ -5,6 +5,7 @@
 #include "arch/arch.h"
 #include "devices/bus.h"
 #include "devices/ioapic.h"
+#include "devices/virtio/blk.h"
 #include "devices/virtio/virtio.h"
 #include "devices/virtio/vsock.h"
 #include "vm/vm.h"
@@ -60,6 +61,7 @@ struct vm {
     struct device *serial;
     struct device *power;
     struct device *panic;
+    struct blk *blk;
     struct vsock *vsock;
     struct vm_slot slot[VM_SLOTS];
     struct vm_disk_thread disk;

@@ -25,6 +25,8 @@
 
 #include "base/log.h"
 #include "block/block.h"
+#include "devices/virtio/blk.h"
+#include "devices/virtio/vsock.h"
 #include "hypervisor/hv.h"
 #include "platform/loop.h"
 
@@ -99,6 +101,16 @@ void vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 /* Stop the vcpus and free all. NULL is fine. */
 void vm_free(struct vm *vm);
+
+/* What the machine has used since it was made. */
+struct vm_figures {
+    uint64_t vcpu_ns; /* processor time of the vcpus, all together */
+    struct blk_counters disk;
+    struct vsock_counters streams;
+};
+
+/* Between vm_run() and vm_free(). */
+void vm_measure(struct vm *vm, struct vm_figures *ret);
 
 /* Connect to (guest_port) in the guest; (fd), a stream socket, is the
  * machine's in any case. SM_ELIMIT, SM_ENOMEM, SM_EINVAL. */

@@ -227,13 +227,12 @@ static int make_disk(struct vm *vm, const struct virtio_env *env,
 {
     struct blk_config config = {
         .env = *env, .disk = vm->config.disk, .serial = "root"};
-    struct blk *blk;
-    int rc = blk_new(&config, &blk, err);
+    int rc = blk_new(&config, &vm->blk, err);
 
     if (rc)
         return rc;
     vm->config.disk = NULL;
-    return plug(vm, VM_SLOT_DISK, blk_device(blk), vm->disk.loop, err);
+    return plug(vm, VM_SLOT_DISK, blk_device(vm->blk), vm->disk.loop, err);
 }
 
 static int make_vsock(struct vm *vm, const struct virtio_env *env,

@@ -239,6 +239,7 @@ static void test_api_machine_config_is_checked_before_anything_is_made(
                            .runtime_dir = (char[]){"/r"}};
     struct sm_image image = {
         .result = {.rootfs = (char[]){"/r"},
+                   .digest = (char[]){"sha256:00"},
                    .config = {.workdir = (char[]){""}, .user = (char[]){""}}}};
 
     (void)state;
