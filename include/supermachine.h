@@ -507,7 +507,7 @@ struct sm_machine_config {
     const char *hostname;
     /* Words added to the kernel's command line. NULL: none. */
     const char *kernel_args;
-    /* The machine's name, and words about it, "KEY=VALUE", NULL at the end:
+    /* The machine's name, and words about it, "KEY[=VALUE]", NULL at the end:
      * sm_machine_inspect() shows them, nothing else looks at them. NULL: none.
      */
     const char *name;
@@ -701,7 +701,7 @@ SM_API int sm_machine_next_event(struct sm_machine *machine,
 
 /* What a machine has used since it was started, and holds now. */
 struct sm_machine_stats {
-    uint64_t uptime_us;       /* since its agent answered                     */
+    uint64_t uptime_us;       /* since sm_machine_start()                     */
     uint64_t vcpu_us;         /* processor time of its vcpus, all together    */
     uint64_t worker_us;       /* of its whole worker process, vcpus included  */
     uint64_t worker_bytes;    /* resident memory of the worker, what the guest
@@ -735,8 +735,9 @@ SM_API int sm_machine_stats(struct sm_machine *machine,
                             struct sm_machine_stats *ret, struct sm_error *err);
 
 enum sm_inspection {
-    /* {"name","labels","state","image","hostname","memory_bytes","vcpus",
-     * "command",...}: how it is configured and how it stands. Never waits. */
+    /* {"state","config":{"name","labels","image","hostname","memory_bytes",
+     * "vcpus","command",...},"end":{"reason","message"}}: how it is configured
+     * and how it stands. Never waits. */
     SM_INSPECT_MACHINE,
     /* [{"pid","parent","uid","threads","state","rss_bytes","cpu_us",
      * "started_us","command"},...]: what runs in it, without its kernel's own

@@ -55,17 +55,18 @@ static void put_labels(struct buf *to, const struct image_strings *labels)
     buf_print(to, ",\"labels\":{");
     for (uint32_t i = 0; i < labels->count; i++) {
         const char *label = labels->items[i];
-        size_t key = strcspn(label, "=") + 1;
+        size_t key = strcspn(label, "=");
         bool again = false;
 
         for (uint32_t j = i + 1; j < labels->count; j++)
-            again |= strncmp(labels->items[j], label, key) == 0;
+            again |= strcspn(labels->items[j], "=") == key &&
+                     memcmp(labels->items[j], label, key) == 0;
         if (again)
             continue;
         buf_print(to, some ? "," : "");
-        json_put_text(to, label, key - 1);
+        json_put_text(to, label, key);
         buf_print(to, ":");
-        json_put_string(to, label + key);
+        json_put_string(to, label + key + (label[key] == '='));
         some = true;
     }
     buf_print(to, "}");
@@ -108,9 +109,9 @@ static int inspect_machine(struct sm_machine *machine, char **ret,
     struct buf text;
 
     buf_init(&text, INSPECTION_MAX);
-    buf_print(&text, "{\"state\":\"%s\"",
+    buf_print(&text, "{\"state\":\"%s\",\"config\":{\"name\":",
               state_name(sm_machine_state(machine)));
-    put_field(&text, "name", machine->name);
+    json_put_string(&text, machine->name);
     put_labels(&text, &machine->labels);
     put_field(&text, "image", machine->image);
     put_field(&text, "rootfs", config->rootfs);
@@ -125,7 +126,7 @@ static int inspect_machine(struct sm_machine *machine, char **ret,
     put_field(&text, "workdir", defaults->workdir);
     put_field(&text, "user", defaults->user);
     put_limits(&text, machine);
-    buf_print(&text, ",\"processes_max\":%u,\"lifetime_ms\":%u",
+    buf_print(&text, ",\"processes_max\":%u,\"lifetime_ms\":%u}",
               config->processes_max, config->lifetime_ms);
     put_end(&text, machine);
     buf_print(&text, "}");

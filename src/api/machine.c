@@ -141,8 +141,8 @@ static int copy_words(struct sm_machine *machine, const struct sm_image *image,
                       struct sm_error *err)
 {
     for (const char *const *at = config->labels; at && *at; at++)
-        if (!strchr(*at, '=') || **at == '=')
-            return fail(err, SM_EINVAL, "label \"%.64s\": not KEY=VALUE", *at);
+        if (**at == '\0' || **at == '=')
+            return fail(err, SM_EINVAL, "label \"%.64s\": without a name", *at);
     machine->name = strdup(config->name ? config->name : "");
     machine->image = strdup(image->result.digest);
     if (!machine->name || !machine->image ||

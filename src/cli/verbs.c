@@ -10,8 +10,12 @@
 const struct verb *const verb_table[] = {
     &verb_run,
     &verb_exec,
+    &verb_attach,
     &verb_ps,
     &verb_logs,
+    &verb_stats,
+    &verb_top,
+    &verb_events,
     &verb_stop,
     &verb_kill,
     &verb_wait,

@@ -78,7 +78,7 @@ struct machine {
     struct session *session;
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
-    uint64_t ready_ns;      /* when the agent had answered; 0: not yet */
+    uint64_t started_ns;    /* on the monotonic clock; 0: not yet */
     struct machine_events events;
     struct machine_reports reports;
     bool pause_answered;

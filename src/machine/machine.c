@@ -188,7 +188,6 @@ static void session_ready(void *context)
     loop_timer_stop(machine->start_deadline);
     if (machine->state == MACHINE_STARTING)
         machine->state = MACHINE_RUNNING;
-    machine->ready_ns = clock_monotonic_ns();
     event_add(machine, SM_EVENT_STARTED, 0, "");
     /* Those that were made since the set-up left. */
     for (struct program *at = machine->programs; at; at = at->next)
@@ -484,6 +483,7 @@ int machine_start(struct machine *machine, uint32_t timeout_ms,
     if (machine->state != MACHINE_NEW)
         return fail(err, SM_ESTATE, "the machine was started before");
     machine->state = MACHINE_STARTING;
+    machine->started_ns = clock_monotonic_ns();
     machine->start_timeout_ms =
         timeout_ms && timeout_ms != SM_NOWAIT ? timeout_ms : START_TIMEOUT_MS;
     loop_timer_start(machine->start_deadline, machine->start_timeout_ms);

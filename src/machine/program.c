@@ -89,9 +89,11 @@ static struct exec_port port_of(const struct program *program,
 {
     int fd = program->config.fds[stream];
 
+    if (stream == AGENT_ERR && program->config.tty)
+        return (struct exec_port){.kind = EXEC_NONE};
     if (fd == SM_BYTES)
         return (struct exec_port){.kind = EXEC_BYTES};
-    if (fd < 0 || (stream == AGENT_ERR && program->config.tty))
+    if (fd < 0)
         return (struct exec_port){.kind = EXEC_NONE};
     return (struct exec_port){.kind = EXEC_FD, .fd = fd};
 }

@@ -105,7 +105,7 @@ int machine_stats(struct machine *machine, struct sm_machine_stats *ret,
     if (machine->state == MACHINE_STOPPED)
         return tell_end(machine, err);
     *ret = (struct sm_machine_stats){
-        .uptime_us = (clock_monotonic_ns() - machine->ready_ns) / 1000,
+        .uptime_us = (clock_monotonic_ns() - machine->started_ns) / 1000,
         .memory_bytes = machine->config.memory_bytes,
         .vcpus = machine->config.vcpus,
     };
