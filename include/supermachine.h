@@ -45,7 +45,10 @@
  *   Workers are child processes: a SIGCHLD handler of yours may see them end,
  *   and a waitpid(-1) of yours that collects one does no harm. Different
  *   objects may be used by different threads at the same time. One object: by
- *   one thread at a time, unless the call says "any".
+ *   one thread at a time, unless the call says "any"; a machine and its execs
+ *   count as one. A call that waits while another thread is in one gives
+ *   SM_EBUSY. Objects that were freed are found out by debug builds only, which
+ *   abort.
  *
  * Waiting
  *   Calls that wait take a time-out in milliseconds; SM_NOWAIT: do not wait.

@@ -88,23 +88,23 @@ static void put_limits(struct buf *to, const struct sm_machine *machine)
 
 static void put_end(struct buf *to, struct sm_machine *machine)
 {
-    struct sm_machine_end end;
+    struct machine_end end;
 
     buf_print(to, ",\"end\":");
     if (sm_machine_state(machine) != SM_MACHINE_STOPPED ||
-        sm_machine_wait(machine, SM_NOWAIT, &end, NULL) != 0) {
+        machine_wait(machine_of(machine), SM_NOWAIT, &end, NULL) != 0) {
         buf_print(to, "null");
         return;
     }
     buf_print(to, "{\"reason\":\"%s\"", reason_name(end.reason));
-    put_field(to, "message", end.error.message);
+    put_field(to, "message", end.why.message);
     buf_print(to, "}");
 }
 
 static int inspect_machine(struct sm_machine *machine, char **ret,
                            struct sm_error *err)
 {
-    const struct machine_config *config = machine_config(machine->machine);
+    const struct machine_config *config = machine_config(machine_of(machine));
     const struct image_config *defaults = &machine->defaults;
     struct buf text;
 
@@ -145,7 +145,11 @@ int sm_machine_inspect(struct sm_machine *machine, enum sm_inspection what,
         rc = inspect_machine(machine, &text, err);
         break;
     case SM_INSPECT_PROCESSES:
+        rc = machine_enter(machine, err);
+        if (rc)
+            return rc;
         rc = machine_processes(machine->machine, &text, err);
+        machine_leave(machine);
         break;
     default:
         return fail(err, SM_EINVAL, "inspection %d: there is none", (int)what);

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -171,6 +172,7 @@ int sm_machine_new(struct sm_host *host, const struct sm_image *image,
     machine = calloc(1, sizeof *machine);
     if (!machine)
         return fail(err, SM_ENOMEM, "machine: out of memory");
+    machine->magic = MACHINE_MAGIC;
     machine->rootfs_fd = fcntl(image->rootfs_fd, F_DUPFD_CLOEXEC, 0);
     if (machine->rootfs_fd < 0)
         rc = fail_os(err, "machine: keep its root file system");
@@ -206,6 +208,8 @@ void sm_machine_free(struct sm_machine *machine)
 {
     if (!machine)
         return;
+    assert(machine->magic == MACHINE_MAGIC);
+    machine->magic = 0;
     machine_free(machine->machine);
     if (machine->rootfs_fd >= 0)
         close(machine->rootfs_fd);
@@ -216,23 +220,50 @@ void sm_machine_free(struct sm_machine *machine)
     free(machine);
 }
 
+struct machine *machine_of(const struct sm_machine *machine)
+{
+    assert(machine->magic == MACHINE_MAGIC);
+    return machine->machine;
+}
+
+int machine_enter(struct sm_machine *machine, struct sm_error *err)
+{
+    assert(machine->magic == MACHINE_MAGIC);
+    if (__atomic_exchange_n(&machine->busy, true, __ATOMIC_ACQUIRE))
+        return fail(err, SM_EBUSY,
+                    "another thread waits for the machine or its commands");
+    return 0;
+}
+
+void machine_leave(struct sm_machine *machine)
+{
+    __atomic_store_n(&machine->busy, false, __ATOMIC_RELEASE);
+}
+
 int sm_machine_start(struct sm_machine *machine, uint32_t timeout_ms,
                      struct sm_error *err)
 {
+    int rc;
+
     if (timeout_ms > TIMEOUT_MAX_MS && timeout_ms != SM_NOWAIT)
         return fail(err, SM_EINVAL, "time-out of %u ms: at most %d", timeout_ms,
                     TIMEOUT_MAX_MS);
-    return machine_start(machine->machine, timeout_ms, err);
+    rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = machine_start(machine->machine, timeout_ms, err);
+    machine_leave(machine);
+    return rc;
 }
 
 void sm_machine_kill(struct sm_machine *machine)
 {
-    machine_kill(machine->machine);
+    machine_kill(machine_of(machine));
 }
 
 enum sm_machine_state sm_machine_state(const struct sm_machine *machine)
 {
-    switch (machine_state(machine->machine)) {
+    switch (machine_state(machine_of(machine))) {
     case MACHINE_NEW:
         return SM_MACHINE_NEW;
     case MACHINE_STARTING:
@@ -249,20 +280,27 @@ enum sm_machine_state sm_machine_state(const struct sm_machine *machine)
 
 int sm_machine_fd(struct sm_machine *machine, struct sm_error *err)
 {
-    return machine_fd(machine->machine, err);
+    return machine_fd(machine_of(machine), err);
 }
 
 void sm_machine_dispatch(struct sm_machine *machine)
 {
+    if (machine_enter(machine, NULL) != 0)
+        return;
     machine_dispatch(machine->machine);
+    machine_leave(machine);
 }
 
 int sm_machine_wait(struct sm_machine *machine, uint32_t timeout_ms,
                     struct sm_machine_end *ret, struct sm_error *err)
 {
     struct machine_end end;
-    int rc = machine_wait(machine->machine, timeout_ms, &end, err);
+    int rc = machine_enter(machine, err);
 
+    if (rc)
+        return rc;
+    rc = machine_wait(machine->machine, timeout_ms, &end, err);
+    machine_leave(machine);
     if (!rc)
         *ret = (struct sm_machine_end){.reason = end.reason, .error = end.why};
     return rc;
@@ -270,43 +308,78 @@ int sm_machine_wait(struct sm_machine *machine, uint32_t timeout_ms,
 
 int sm_machine_pause(struct sm_machine *machine, struct sm_error *err)
 {
-    return machine_pause(machine->machine, true, err);
+    int rc;
+
+    rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = machine_pause(machine->machine, true, err);
+    machine_leave(machine);
+    return rc;
 }
 
 int sm_machine_resume(struct sm_machine *machine, struct sm_error *err)
 {
-    return machine_pause(machine->machine, false, err);
+    int rc;
+
+    rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = machine_pause(machine->machine, false, err);
+    machine_leave(machine);
+    return rc;
 }
 
 int sm_machine_stop(struct sm_machine *machine, uint32_t grace_ms,
                     struct sm_error *err)
 {
+    int rc;
+
     if (grace_ms > TIMEOUT_MAX_MS)
         return fail(err, SM_EINVAL, "grace of %u ms: at most %d", grace_ms,
                     TIMEOUT_MAX_MS);
-    return machine_stop(machine->machine, grace_ms ? grace_ms : STOP_GRACE_MS,
-                        err);
+    rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = machine_stop(machine->machine, grace_ms ? grace_ms : STOP_GRACE_MS,
+                      err);
+    machine_leave(machine);
+    return rc;
 }
 
 int sm_machine_next_event(struct sm_machine *machine, uint32_t timeout_ms,
                           struct sm_event *ret, struct sm_error *err)
 {
-    return machine_next_event(machine->machine, timeout_ms, ret, err);
+    int rc;
+
+    rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = machine_next_event(machine->machine, timeout_ms, ret, err);
+    machine_leave(machine);
+    return rc;
 }
 
 int sm_machine_stats(struct sm_machine *machine, struct sm_machine_stats *ret,
                      struct sm_error *err)
 {
-    return machine_stats(machine->machine, ret, err);
+    int rc;
+
+    rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = machine_stats(machine->machine, ret, err);
+    machine_leave(machine);
+    return rc;
 }
 
 int sm_machine_log(struct sm_machine *machine, char **ret, struct sm_error *err)
 {
-    return machine_log(machine->machine, ret, err);
+    return machine_log(machine_of(machine), ret, err);
 }
 
 int sm_machine_cost(struct sm_machine *machine, char **ret,
                     struct sm_error *err)
 {
-    return machine_cost(machine->machine, ret, err);
+    return machine_cost(machine_of(machine), ret, err);
 }
