@@ -45,7 +45,10 @@
  *   Workers are child processes: a SIGCHLD handler of yours may see them end,
  *   and a waitpid(-1) of yours that collects one does no harm. Different
  *   objects may be used by different threads at the same time. One object: by
- *   one thread at a time, unless the call says "any".
+ *   one thread at a time, unless the call says "any"; a machine and its execs
+ *   count as one. A call that waits while another thread is in one gives
+ *   SM_EBUSY. Objects that were freed are found out by debug builds only, which
+ *   abort.
  *
  * Waiting
  *   Calls that wait take a time-out in milliseconds; SM_NOWAIT: do not wait.
@@ -485,6 +488,16 @@ struct sm_machine;
 #define SM_MEMORY_DEFAULT UINT64_C(536870912)     /* bytes: 512 MiB        */
 #define SM_VCPUS_MAX      64
 
+/* A limit of each process, as setrlimit(2) has it. */
+struct sm_limit {
+    /* "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue",
+     * "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending" or
+     * "stack"; in the kernel's unit: bytes, seconds, numbers. */
+    const char *name;
+    uint64_t soft; /* at most (hard). UINT64_MAX: none */
+    uint64_t hard;
+};
+
 struct sm_machine_config {
     size_t size;
     /* The guest's memory in bytes, SM_MEMORY_MIN to SM_MEMORY_MAX, a multiple
@@ -503,6 +516,29 @@ struct sm_machine_config {
      * machine that has just booted, which the first start of its kind makes;
      * machines with a kernel or kernel_args of their own boot as well. */
     uint32_t cold;
+    /* The machine's name, and words about it, "KEY[=VALUE]", NULL at the end:
+     * sm_machine_inspect() shows them, nothing else looks at them. NULL: none.
+     */
+    const char *name;
+    const char *const *labels;
+    /* What commands have that do not say otherwise, over what the image says:
+     * see the fields of these names in sm_exec_config. NULL: the image's. */
+    const char *entrypoint;
+    const char *const *argv;
+    const char *const *env;
+    const char *workdir;
+    const char *user;
+    /* Limits of each process of its commands, (limit_count) of them. */
+    const struct sm_limit *limits;
+    size_t limit_count;
+    /* Processes and threads that all its commands may have together, 1 to
+     * 4 194 304; to fork beyond fails. 0: no limit. Like (limits), it keeps
+     * commands in order; a superuser in the guest can lift both. What no guest
+     * can lift are memory and vcpus. */
+    uint32_t processes_max;
+    /* So long after sm_machine_start() it ends, in milliseconds, whatever it
+     * does and whoever watches: SM_END_EXPIRED. 0: never. */
+    uint32_t lifetime_ms;
 };
 
 /* Set every field to its default. Threads: any. Since 0.1 */
@@ -589,7 +625,8 @@ enum sm_end_reason {
     SM_END_PANIC,     /* the guest's kernel panicked                         */
     SM_END_CRASH,     /* triple fault and the like                           */
     SM_END_KILLED,    /* sm_machine_kill()                                   */
-    SM_END_FAILED     /* it did not start, or this side failed: see error    */
+    SM_END_FAILED,    /* it did not start, or this side failed: see error    */
+    SM_END_EXPIRED    /* sm_machine_config.lifetime_ms                       */
 };
 
 struct sm_machine_end {
@@ -640,6 +677,98 @@ SM_API int sm_machine_resume(struct sm_machine *machine, struct sm_error *err);
 SM_API int sm_machine_stop(struct sm_machine *machine, uint32_t grace_ms,
                            struct sm_error *err);
 
+enum sm_event_kind {
+    SM_EVENT_STARTED, /* its agent has answered                             */
+    SM_EVENT_PAUSED,
+    SM_EVENT_RESUMED,
+    SM_EVENT_OUT_OF_MEMORY, /* the guest's kernel killed a process: (detail)
+                               is its name, (pid) its number in the guest   */
+    SM_EVENT_PANIC,         /* the guest's kernel panicked; (detail): why   */
+    SM_EVENT_ENDED          /* the last one: sm_machine_wait() tells        */
+};
+
+struct sm_event {
+    enum sm_event_kind kind;
+    uint32_t pid;
+    uint64_t time_ns; /* since 1970, UTC */
+    char detail[256]; /* "" where the kind has none */
+};
+
+/*
+ * The next thing that happened to (machine), in order. In an event loop: ask
+ * with SM_NOWAIT, until SM_ETIMEOUT, after each sm_machine_dispatch(). Up to 64
+ * wait to be asked for; more push out the oldest. Behind SM_EVENT_ENDED nothing
+ * comes.
+ *
+ * timeout_ms   0: wait for ever; SM_NOWAIT.
+ * Returns      0 and *ret, or SM_ETIMEOUT, SM_ECLOSED (the last one was given),
+ *              SM_ESTATE (not started).
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_next_event(struct sm_machine *machine,
+                                 uint32_t timeout_ms, struct sm_event *ret,
+                                 struct sm_error *err);
+
+/* What a machine has used since it was started, and holds now. */
+struct sm_machine_stats {
+    uint64_t uptime_us;       /* since sm_machine_start()                     */
+    uint64_t vcpu_us;         /* processor time of its vcpus, all together    */
+    uint64_t worker_us;       /* of its whole worker process, vcpus included  */
+    uint64_t worker_bytes;    /* resident memory of the worker, what the guest
+                                 has touched of its own included              */
+    uint64_t memory_bytes;    /* of the guest, as configured                  */
+    uint64_t disk_read_bytes; /* by the guest, of its root disk               */
+    uint64_t disk_written_bytes;
+    uint64_t disk_reads; /* requests */
+    uint64_t disk_writes;
+    uint64_t stream_in_bytes; /* commands' streams and words to its agent, on
+                                 their way into the guest, and out of it      */
+    uint64_t stream_out_bytes;
+    uint32_t vcpus;
+    uint32_t commands; /* sm_execs that have not ended */
+    /* Hearsay, as the guest tells it; 0 where (guest_answered) is 0: it is
+     * paused, or did not answer within 2 s. */
+    int guest_answered;
+    uint32_t processes;         /* of commands and what they started          */
+    uint32_t oom_kills;         /* processes killed for want of memory        */
+    uint64_t guest_total_bytes; /* memory that its kernel has to give  */
+    uint64_t guest_available_bytes; /* of this, free or easily made so     */
+    uint64_t guest_cached_bytes;    /* file contents, mostly available     */
+};
+
+/*
+ * Returns      0 and *ret, or SM_ESTATE (it does not run), SM_EGUEST (it ended
+ *              meanwhile), SM_ETIMEOUT (the worker does not answer), SM_EIO.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_stats(struct sm_machine *machine,
+                            struct sm_machine_stats *ret, struct sm_error *err);
+
+enum sm_inspection {
+    /* {"state","config":{"name","labels","image","hostname","memory_bytes",
+     * "vcpus","command",...},"end":{"reason","message"}}: how it is configured
+     * and how it stands. Never waits. */
+    SM_INSPECT_MACHINE,
+    /* [{"pid","parent","uid","threads","state","rss_bytes","cpu_us",
+     * "started_us","command"},...]: what runs in it, without its kernel's own
+     * threads and its agent; the times are of the processor and since it
+     * booted. Hearsay. Asks the guest, which must run. */
+    SM_INSPECT_PROCESSES
+};
+
+/*
+ * What is known of (machine), as one line of JSON; fields may be added later.
+ * *ret belongs to the caller: free().
+ *
+ * Returns      0 and *ret, or SM_EINVAL, SM_ENOMEM; of processes also SM_ESTATE
+ *              (it does not run), SM_EGUEST (it ended meanwhile), SM_ETIMEOUT
+ *              (10 s).
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_inspect(struct sm_machine *machine,
+                              enum sm_inspection what, char **ret,
+                              struct sm_error *err);
+
 /*
  * What the guest's kernel printed, at most the last 1 MiB. *ret belongs to
  * the caller: free().
@@ -667,6 +796,16 @@ struct sm_exec;
 
 /* Instead of a descriptor. */
 #define SM_BYTES (-2)
+
+/* A file that a command finds when it starts. */
+struct sm_staged_file {
+    const char *path; /* in the guest: absolute, or below the command's working
+                         directory; folders are made, what is there is
+                         replaced                                          */
+    const void *bytes;
+    size_t count;
+    uint32_t mode; /* 0 to 07777; 0: 0644. The owner is the command's user */
+};
 
 struct sm_exec_config {
     size_t size;
@@ -699,6 +838,16 @@ struct sm_exec_config {
     /* Size of that terminal in characters, up to 65535. 0: 24 and 80. */
     uint32_t rows;
     uint32_t columns;
+    /* More command lines, each like (argv) in full, NULL at the end: each runs
+     * once the one before has exited with 0, with the same streams, user,
+     * environment and working directory. The status is that of the last one
+     * that ran; one that cannot be run gives 127 or 126, as in a shell. All
+     * together are one command, and one round trip. NULL: none. */
+    const char *const *const *then;
+    /* Files, (file_count) of them, put there before, in the same round trip;
+     * at most 2 MiB together with their paths. */
+    const struct sm_staged_file *files;
+    size_t file_count;
 };
 
 /* How a command ended. */
@@ -709,6 +858,10 @@ struct sm_exit_status {
     uint64_t user_us; /* processor time of the command, microseconds */
     uint64_t system_us;
     uint64_t peak_rss_bytes; /* largest resident set of one process        */
+    int out_of_memory; /* 1: the guest's kernel killed one of its processes, the
+                          command's or one that it started, for want of memory:
+                          give the machine more                            */
+    int timed_out;     /* 1: killed after its timeout_ms                   */
 };
 
 /* Set every field to its default. Threads: any. Since 0.1 */
@@ -720,8 +873,8 @@ SM_API void sm_exec_config_init(struct sm_exec_config *config);
  *
  * Returns      0 and *ret, or SM_EINVAL (nothing to run, a value out of
  *              range), SM_ESTATE (machine stopped),
- *              SM_ELIMIT (more than 1 MiB of arguments and environment),
- *              SM_ENOMEM.
+ *              SM_ELIMIT (more than 1 MiB of arguments and environment, 2 MiB
+ *              of files), SM_ENOMEM.
  * Since        0.1
  */
 SM_API int sm_exec_new(struct sm_machine *machine,
@@ -741,7 +894,8 @@ SM_API void sm_exec_free(struct sm_exec *exec);
  *              somebody: a command that cannot write does not end.
  * Returns      0 and *ret, or SM_ETIMEOUT (call again), SM_ENOCMD and
  *              SM_ENOEXEC (the command never ran), SM_EINVAL (user or
- *              working directory), SM_ELIMIT (the guest lacks processes,
+ *              working directory), SM_EIO and SM_ENOSPC (staged files),
+ *              SM_ELIMIT (the guest lacks processes,
  *              memory or descriptors), SM_EGUEST (the machine ended first),
  *              SM_ESTATE (machine not started); SM_ENOSPC, SM_EIO and
  *              SM_ENOMEM also if it ran, but stdout_fd or stderr_fd did not

@@ -75,6 +75,38 @@ void cgroups_close(struct cgroups *cgroups)
     free(cgroups);
 }
 
+static int write_to(int folder, const char *file, const char *text)
+{
+    AUTO_CLOSE int fd = openat(folder, file, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    return write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+/* The root cannot be limited: the groups are made in one below it. */
+int cgroups_limit(struct cgroups *cgroups, uint32_t count)
+{
+    static const char name[] = "limited";
+    char text[16];
+    int folder;
+
+    if (!cgroups) {
+        errno = ENOSYS;
+        return -1;
+    }
+    snprintf(text, sizeof text, "%" PRIu32, count);
+    if (write_to(cgroups->root, "cgroup.subtree_control", "+pids") ||
+        (mkdirat(cgroups->root, name, 0755) && errno != EEXIST))
+        return -1;
+    folder = openat(cgroups->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -1;
+    close(cgroups->root);
+    cgroups->root = folder;
+    return write_to(folder, "pids.max", text);
+}
+
 static void name_group(char name[NAME_SIZE], uint64_t number)
 {
     snprintf(name, NAME_SIZE, "exec-%" PRIu64, number);
@@ -99,6 +131,28 @@ void cgroup_make(struct cgroups *cgroups, struct cgroup *ret)
     if (failed)
         return;
     ret->fd = openat(cgroups->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+uint64_t cgroup_of_process(const char *proc, pid_t pid)
+{
+    static const char begin[] = "0::/";
+    char path[64];
+    char line[256];
+    uint64_t number = 0;
+    FILE *from;
+
+    snprintf(path, sizeof path, "%s/%d/cgroup", proc, (int)pid);
+    from = fopen(path, "re");
+    if (!from)
+        return 0;
+    while (fgets(line, sizeof line, from)) {
+        const char *group = strstr(line, "/exec-");
+
+        if (strncmp(line, begin, sizeof begin - 1) == 0 && group)
+            number = strtoull(group + 6, NULL, 10);
+    }
+    fclose(from);
+    return number;
 }
 
 /* The slow way, for signals other than SIGKILL and for old kernels. */

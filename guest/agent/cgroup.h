@@ -18,9 +18,16 @@ struct cgroup {
 struct cgroups *cgroups_open(struct guest *guest, const char *root);
 void cgroups_close(struct cgroups *cgroups);
 
+/* At most (count) processes and threads in all groups together, from now on;
+ * before the first group is made. Returns -1 and errno if that cannot be. */
+int cgroups_limit(struct cgroups *cgroups, uint32_t count);
+
 /* A new, empty group; ret->fd is -1 if that cannot be. (cgroups) may be NULL.
  */
 void cgroup_make(struct cgroups *cgroups, struct cgroup *ret);
+/* The number of the group that process (pid) is in, or below; 0: none of ours.
+ * (proc) is the folder "/proc". */
+uint64_t cgroup_of_process(const char *proc, pid_t pid);
 /* Signal every process in it. */
 void cgroup_signal(const struct cgroup *cgroup, int signal);
 /* Remove it; if it is populated, as soon as its last process ends. */

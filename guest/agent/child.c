@@ -23,7 +23,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+/* Where a chain's process keeps its error pipe. */
+enum { CHAIN_ERROR_FD = 3 };
 
 static _Noreturn void report(const struct child *child,
                              const struct agent_failure *failure)
@@ -139,6 +143,45 @@ static void become(const struct child *child, struct account *account)
             give_up(child, AGENT_BAD_USER, "owner of stream %d", i);
 }
 
+static int write_all(int fd, const struct agent_file *file)
+{
+    size_t done = 0;
+
+    while (done < file->count) {
+        ssize_t some = write(fd, file->bytes + done, file->count - done);
+
+        if (some < 0)
+            return -1;
+        done += (size_t)some;
+    }
+    return 0;
+}
+
+/* As root, so that they may go anywhere; they are the program's user's. A link
+ * in the file's place is replaced, not followed. */
+static void put_files(const struct child *child, const struct account *account)
+{
+    for (uint32_t i = 0; i < child->exec->file_count; i++) {
+        const struct agent_file *file = &child->exec->files[i];
+        char folder[PATH_MAX];
+        char *slash;
+        int fd;
+
+        snprintf(folder, sizeof folder, "%s", file->path);
+        slash = strrchr(folder, '/');
+        if (slash && slash > folder) {
+            *slash = '\0';
+            make_folders(folder);
+        }
+        unlink(file->path);
+        fd = open(file->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0 || write_all(fd, file) ||
+            (geteuid() == 0 && fchown(fd, account->uid, account->gid)) ||
+            fchmod(fd, file->mode) || close(fd))
+            give_up(child, AGENT_BAD_FILE, "file %s", file->path);
+    }
+}
+
 static void drop_rights(const struct child *child,
                         const struct account *account)
 {
@@ -195,26 +238,97 @@ static void add_default(char **env, const char *name, const char *value,
     *env = memory;
 }
 
-static _Noreturn void become_program(const struct child *child,
-                                     const struct account *account)
-{
-    char **argv = pointers(child, child->exec->argv, 0);
-    char **env = pointers(child, child->exec->env, 4);
+/* What a program is started with, besides its command line. */
+struct surroundings {
+    char **env;
     char path[sizeof PROGRAM_DEFAULT_PATH + 8];
     char hostname[sizeof(struct utsname) + 16];
-    char home[sizeof account->home + 8];
+    char home[sizeof((struct account *)0)->home + 8];
     char term[16];
-    struct agent_failure failure = {0};
+};
+
+static void make_surroundings(const struct child *child,
+                              const struct account *account,
+                              struct surroundings *ret)
+{
+    char **env = pointers(child, child->exec->env, 4);
     struct utsname names;
 
     uname(&names);
-    add_default(env, "PATH", PROGRAM_DEFAULT_PATH, path, sizeof path);
-    add_default(env, "HOSTNAME", names.nodename, hostname, sizeof hostname);
-    add_default(env, "HOME", account->home, home, sizeof home);
+    add_default(env, "PATH", PROGRAM_DEFAULT_PATH, ret->path, sizeof ret->path);
+    add_default(env, "HOSTNAME", names.nodename, ret->hostname,
+                sizeof ret->hostname);
+    add_default(env, "HOME", account->home, ret->home, sizeof ret->home);
     if (child->exec->flags & AGENT_EXEC_TTY)
-        add_default(env, "TERM", "xterm", term, sizeof term);
+        add_default(env, "TERM", "xterm", ret->term, sizeof ret->term);
+    ret->env = env;
+}
+
+static _Noreturn void become_program(const struct child *child,
+                                     const char *const *command, char **env)
+{
+    char **argv = pointers(child, command, 0);
+    struct agent_failure failure = {0};
+
     program_run(argv, env, env_value(env, "PATH"), &failure);
-    report(child, &failure);
+    if (child->error_pipe >= 0)
+        report(child, &failure);
+    /* One of a chain: the agent has been told that it runs. As a shell would.
+     */
+    dprintf(STDERR_FILENO, "%s\n", failure.message);
+    _exit(failure.reason == AGENT_NOT_FOUND ? 127 : 126);
+}
+
+/* Run (command) to its end. Only success returns: everything else is the
+ * chain's own end. */
+static void run_link(struct child *child, const char *const *command,
+                     char **env)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        become_program(child, command, env);
+    if (pid < 0)
+        give_up(child, AGENT_NO_RESOURCES, "new process");
+    /* What is left of it is the program's own, which closes it by becoming
+     * one. */
+    if (child->error_pipe >= 0)
+        close(child->error_pipe);
+    child->error_pipe = -1;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            _exit(126);
+    if (WIFSIGNALED(status)) {
+        /* Its core is enough. */
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+        signal(WTERMSIG(status), SIG_DFL);
+        kill(getpid(), WTERMSIG(status));
+    }
+    if (status != 0)
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 126);
+}
+
+static _Noreturn void run_chain(const struct child *given, char **env)
+{
+    const struct agent_exec *exec = given->exec;
+    const char *const *command = exec->argv;
+    struct child child = *given;
+
+    /* This process stays the agent's code for a while: it must not keep open
+     * what others wait to see closed. */
+    if (exec->then_count > 0) {
+        if (child.error_pipe != CHAIN_ERROR_FD &&
+            dup3(child.error_pipe, CHAIN_ERROR_FD, O_CLOEXEC) < 0)
+            give_up(given, AGENT_NO_RESOURCES, "chain of commands");
+        child.error_pipe = CHAIN_ERROR_FD;
+        close_range(CHAIN_ERROR_FD + 1, ~0U, 0);
+    }
+    for (uint32_t i = 0; i < exec->then_count; i++) {
+        run_link(&child, command, env);
+        command = exec->then[i];
+    }
+    become_program(&child, command, env);
 }
 
 /* No program is executed that would close what is the agent's. The end of the
@@ -227,6 +341,7 @@ static _Noreturn void become_files(const struct child *child)
 
 static _Noreturn void child_run(const struct child *child)
 {
+    struct surroundings surroundings;
     struct account account;
     sigset_t none;
 
@@ -238,10 +353,12 @@ static _Noreturn void child_run(const struct child *child)
     set_limits(child);
     become(child, &account);
     enter_cwd(child);
+    put_files(child, &account);
     drop_rights(child, &account);
     if (child->exec->flags & AGENT_EXEC_FILES)
         become_files(child);
-    become_program(child, &account);
+    make_surroundings(child, &account, &surroundings);
+    run_chain(child, surroundings.env);
 }
 
 pid_t child_start(const struct child *child)

@@ -182,6 +182,7 @@ int guest_new(const struct guest_config *config, struct guest **ret,
         return fail(err, SM_ENOMEM, "agent: out of memory");
     guest->config = *config;
     guest->signals = guest->listener = guest->end_timer = -1;
+    guest->kernel_log = -1;
     guest->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (guest->epoll < 0 || watch_signals(guest)) {
         rc = fail_os(err, "agent: epoll and signalfd");
@@ -189,6 +190,7 @@ int guest_new(const struct guest_config *config, struct guest **ret,
         return rc;
     }
     guest->cgroups = cgroups_open(guest, config->cgroup_root);
+    guest_watch_memory(guest);
     *ret = guest;
     return 0;
 }
@@ -210,6 +212,7 @@ void guest_free(struct guest *guest)
             job_free(guest->jobs_by_pid[i]);
     bury_dead(guest);
     cgroups_close(guest->cgroups);
+    close_fd(guest->kernel_log);
     close_fd(guest->listener);
     close_fd(guest->end_timer);
     close_fd(guest->signals);

@@ -81,6 +81,9 @@ struct guest_config {
     const char *etc;         /* folder of passwd and group; "/etc"       */
     const char *cgroup_root; /* a cgroup v2 folder; NULL or unusable: kill
                                 process groups instead of whole trees   */
+    const char *proc;        /* "/proc"                                  */
+    const char *kernel_log;  /* "/dev/kmsg"; NULL: nobody hears of memory
+                                that ran out                            */
 };
 
 enum {
@@ -94,6 +97,10 @@ struct guest {
     int epoll;
     int signals; /* signalfd */
     struct source signal_source;
+    int kernel_log; /* -1: none */
+    struct source kernel_log_source;
+    struct task kernel_log_task;
+    uint32_t oom_kills;
     int listener; /* -1: none */
     struct source listen_source;
     struct ring due;   /* one step each per turn             */
@@ -147,6 +154,12 @@ void guest_end(struct guest *guest, const struct agent_shutdown *shutdown);
 void guest_childless(struct guest *guest);
 /* A turn has ended: end the machine if it is time. */
 void guest_finish(struct guest *guest);
+
+/* oom.c: take note of what the kernel says about memory. Reads on from where
+ * the log is now; where that cannot be done, nothing is said. */
+void guest_watch_memory(struct guest *guest);
+/* Read what the kernel has said meanwhile. */
+void guest_check_memory(struct guest *guest);
 
 uint64_t guest_monotonic_ns(void);
 

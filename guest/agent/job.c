@@ -30,6 +30,18 @@ struct job *job_by_pid(struct guest *guest, pid_t pid)
     return job;
 }
 
+struct job *job_of_process(struct guest *guest, pid_t pid)
+{
+    struct job *job = job_by_pid(guest, pid);
+    uint64_t number = job ? 0 : cgroup_of_process(guest->config.proc, pid);
+
+    for (unsigned i = 0; number && i < PID_BUCKETS; i++)
+        for (struct job *at = guest->jobs_by_pid[i]; at; at = at->next_of_pid)
+            if (at->cgroup.fd >= 0 && at->cgroup.number == number)
+                return at;
+    return job;
+}
+
 static struct job *job_by_channel(struct link *link, uint32_t channel)
 {
     struct job *job = link->jobs[channel % JOB_BUCKETS];
@@ -157,6 +169,8 @@ static uint64_t timeval_ns(const struct timeval *time)
 
 void job_ended(struct job *job, int status, const struct rusage *usage)
 {
+    /* If it was killed for want of memory, that has been said by now. */
+    guest_check_memory(job->guest);
     leave_pids(job);
     /* The kernel has closed the child's end: this read is the last. */
     if (job->error_pipe >= 0)

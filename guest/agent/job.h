@@ -77,6 +77,9 @@ int job_message(struct link *link, const struct frame *frame,
                 struct sm_error *err);
 
 struct job *job_by_pid(struct guest *guest, pid_t pid);
+/* The one whose tree process (pid) is part of, as far as that can be seen; or
+ * NULL. */
+struct job *job_of_process(struct guest *guest, pid_t pid);
 /* Its process was collected. */
 void job_ended(struct job *job, int status, const struct rusage *usage);
 /* The link goes away: kill the tree, or leave it alone with KEEP. */

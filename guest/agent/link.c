@@ -11,7 +11,9 @@
 #include "link.h"
 
 #include "base/bytes.h"
+#include "cgroup.h"
 #include "job.h"
+#include "report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -178,6 +180,9 @@ static void link_setup(struct link *link, const struct frame *frame)
         rc = fail(&err, SM_ESTATE, "SETUP: the machine is set up already");
     else if (!rc) {
         rc = guest->config.ops->setup(guest->config.context, &setup, &err);
+        if (!rc && setup.processes_max &&
+            cgroups_limit(guest->cgroups, setup.processes_max))
+            rc = fail_os(&err, "SETUP: limit of processes");
         guest->state = rc ? GUEST_FAILED : GUEST_READY;
     }
     agent_setup_done(&setup);
@@ -186,6 +191,24 @@ static void link_setup(struct link *link, const struct frame *frame)
         return;
     }
     agent_put_setup_done(link_buf(link));
+}
+
+static int link_report(struct link *link, const struct frame *frame,
+                       struct sm_error *err)
+{
+    enum agent_report report;
+    int rc = agent_get_report(&report, frame, err);
+
+    if (rc)
+        return rc;
+    /* Who asks and does not read is not told more. */
+    if (queue_count(&link->out) > OUT_HIGH)
+        return fail(err, SM_EPROTO, "REPORT: too many at once");
+    if (report == AGENT_REPORT_FIGURES)
+        report_figures(link->guest, link_buf(link));
+    else
+        report_processes(link->guest, link_buf(link));
+    return 0;
 }
 
 static int link_message(struct link *link, const struct frame *frame,
@@ -211,6 +234,8 @@ static int link_message(struct link *link, const struct frame *frame,
         return rc;
     case AGENT_EXEC:
         return job_start(link, frame, err);
+    case AGENT_REPORT:
+        return link_report(link, frame, err);
     default:
         /* Unknown types come here only if they may be ignored. */
         if (frame->channel == 0)

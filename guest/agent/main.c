@@ -60,6 +60,8 @@ int main(void)
         .ops = &ops,
         .etc = "/etc",
         .cgroup_root = EARLY_CGROUP_ROOT,
+        .proc = "/proc",
+        .kernel_log = "/dev/kmsg",
     };
     struct sm_error err = {0};
     struct guest *guest;

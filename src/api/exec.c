@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -38,11 +39,14 @@ static int check_size(uint32_t rows, uint32_t columns, struct sm_error *err)
     return 0;
 }
 
-static struct program_config program_config(const struct sm_exec_config *from)
+static struct program_config program_config(const struct sm_machine *machine,
+                                            const struct sm_exec_config *from)
 {
     return (struct program_config){
         .fds = {from->stdin_fd, from->stdout_fd, from->stderr_fd},
         .timeout_ms = from->timeout_ms,
+        .limits = machine->limits,
+        .limit_count = machine->limit_count,
         .tty = from->tty,
         .rows = (uint16_t)(from->rows ? from->rows : TERMINAL_ROWS),
         .columns = (uint16_t)(from->columns ? from->columns : TERMINAL_COLUMNS),
@@ -82,7 +86,9 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
         command_done(&command);
         return fail(err, SM_ENOMEM, "exec: out of memory");
     }
-    program = program_config(&config);
+    exec->magic = EXEC_MAGIC;
+    exec->machine = machine;
+    program = program_config(machine, &config);
     rc = program_new(machine->machine, &command, &program, &exec->program, err);
     if (rc) {
         command_done(&command);
@@ -97,48 +103,91 @@ void sm_exec_free(struct sm_exec *exec)
 {
     if (!exec)
         return;
+    assert(exec->magic == EXEC_MAGIC);
+    exec->magic = 0;
     program_free(exec->program);
     free(exec);
+}
+
+struct program *program_of(const struct sm_exec *exec)
+{
+    assert(exec->magic == EXEC_MAGIC);
+    return exec->program;
+}
+
+/* As machine_enter(). */
+static int exec_enter(struct sm_exec *exec, struct sm_error *err)
+{
+    assert(exec->magic == EXEC_MAGIC);
+    return machine_enter(exec->machine, err);
 }
 
 int sm_exec_wait(struct sm_exec *exec, uint32_t timeout_ms,
                  struct sm_exit_status *ret, struct sm_error *err)
 {
-    return program_wait(exec->program, timeout_ms, ret, err);
+    int rc;
+
+    rc = exec_enter(exec, err);
+    if (rc)
+        return rc;
+    rc = program_wait(exec->program, timeout_ms, ret, err);
+    machine_leave(exec->machine);
+    return rc;
 }
 
 int sm_exec_wait_started(struct sm_exec *exec, uint32_t timeout_ms,
                          struct sm_error *err)
 {
-    return program_wait_started(exec->program, timeout_ms, err);
+    int rc;
+
+    rc = exec_enter(exec, err);
+    if (rc)
+        return rc;
+    rc = program_wait_started(exec->program, timeout_ms, err);
+    machine_leave(exec->machine);
+    return rc;
 }
 
 int sm_exec_fd(struct sm_exec *exec, struct sm_error *err)
 {
-    return program_fd(exec->program, err);
+    return program_fd(program_of(exec), err);
 }
 
 int64_t sm_exec_read(struct sm_exec *exec, int stream, void *to,
                      size_t capacity, uint32_t timeout_ms, struct sm_error *err)
 {
+    int64_t rc;
+
     if (stream != 1 && stream != 2)
         return fail(err, SM_EINVAL, "stream %d: must be 1 or 2", stream);
     if (capacity == 0)
         return fail(err, SM_EINVAL, "exec: room for no byte");
-    return program_read(exec->program, stream, to, capacity, timeout_ms, err);
+    rc = exec_enter(exec, err);
+    if (rc)
+        return rc;
+    rc = program_read(exec->program, stream, to, capacity, timeout_ms, err);
+    machine_leave(exec->machine);
+    return rc;
 }
 
 int64_t sm_exec_write(struct sm_exec *exec, const void *bytes, size_t count,
                       uint32_t timeout_ms, struct sm_error *err)
 {
+    int64_t rc;
+
     if (count == 0)
         return 0;
-    return program_write(exec->program, bytes, count, timeout_ms, err);
+    rc = exec_enter(exec, err);
+    if (rc)
+        return rc;
+    rc = program_write(exec->program, bytes, count, timeout_ms, err);
+    machine_leave(exec->machine);
+    return rc;
 }
 
 void sm_exec_write_end(struct sm_exec *exec)
 {
-    program_write_end(exec->program);
+    program_write_end(program_of(exec));
 }
 
 int sm_exec_signal(struct sm_exec *exec, int signal, struct sm_error *err)
@@ -146,7 +195,7 @@ int sm_exec_signal(struct sm_exec *exec, int signal, struct sm_error *err)
     if (signal < 1 || signal > LINUX_SIGNAL_MAX)
         return fail(err, SM_EINVAL, "signal %d: must be 1 to %d", signal,
                     LINUX_SIGNAL_MAX);
-    program_signal(exec->program, (uint32_t)signal);
+    program_signal(program_of(exec), (uint32_t)signal);
     return 0;
 }
 
@@ -161,7 +210,7 @@ int sm_exec_resize(struct sm_exec *exec, uint32_t rows, uint32_t columns,
         return fail(err, SM_EINVAL,
                     "terminal of %u rows and %u columns: at least 1 each", rows,
                     columns);
-    program_resize(exec->program, (uint16_t)rows, (uint16_t)columns);
+    program_resize(program_of(exec), (uint16_t)rows, (uint16_t)columns);
     return 0;
 }
 

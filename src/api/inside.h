@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "machine/imaging.h"
 #include "machine/machine.h"
+#include "proto/agent.h"
 
 struct sm_host {
     char *home;
@@ -17,15 +18,42 @@ struct sm_image {
     int rootfs_fd; /* held: see imaging_prepare() */
 };
 
+enum { LIMITS_MAX = 16 }; /* as many as there are kinds */
+
+/* Each object begins with a number that says what it is; it is gone when the
+ * object is freed. Debug builds look at it. */
+enum { MACHINE_MAGIC = 0x6d616368, EXEC_MAGIC = 0x65786563 };
+
 struct sm_machine {
+    uint32_t magic;
+    bool busy; /* atomic: a thread is in a call that turns its loop */
     struct machine *machine;
     struct image_config defaults; /* of the image; it may be freed before */
     int rootfs_fd;                /* a copy of the image's                */
+    struct agent_rlimit limits[LIMITS_MAX]; /* of all its commands */
+    uint32_t limit_count;
+    char *name;
+    char *image; /* its digest */
+    struct image_strings labels;
 };
 
 struct sm_exec {
+    uint32_t magic;
+    struct sm_machine *machine;
     struct program *program;
 };
+
+/* For calls that only ask or take note. */
+struct machine *machine_of(const struct sm_machine *machine);
+struct program *program_of(const struct sm_exec *exec);
+
+/* Around calls that turn the machine's loop. SM_EBUSY: another thread is in one
+ * of them. */
+int machine_enter(struct sm_machine *machine, struct sm_error *err);
+void machine_leave(struct sm_machine *machine);
+
+/* "nofile" for the number that the guest's kernel has for it. */
+const char *limit_name(uint32_t resource);
 
 struct machine_paths host_paths(const struct sm_host *host);
 

@@ -253,6 +253,7 @@ int control_answer(const struct control_reader *reader,
 {
     const char *first = control_next(reader, NULL);
     const char *second = first ? control_next(reader, first) : NULL;
+    const char *third;
     int code;
 
     switch (reader->header.type) {
@@ -267,6 +268,8 @@ int control_answer(const struct control_reader *reader,
                 status->code = (int)strtol(second, NULL, 10);
             else
                 status->signal = (int)strtol(second, NULL, 10);
+            third = control_next(reader, second);
+            status->out_of_memory = third && *third == '1';
         }
         return 0;
     case CONTROL_FAILED:
@@ -280,29 +283,60 @@ int control_answer(const struct control_reader *reader,
     return text_fail(err, SM_EPROTO, "the machine's keeper spoke nonsense");
 }
 
-int control_ask(const struct record *record, enum control_type type,
-                const char *text, struct sm_exit_status *status,
-                struct sm_error *err)
+/* Ask, and wait for the answer, which is in (reader). */
+static int ask(const struct record *record, enum control_type type,
+               const char *text, struct control_reader *reader,
+               struct sm_error *err)
 {
     struct control_message message = {0};
-    struct control_reader reader;
     int fd = control_connect(record, err);
     int rc;
 
     if (fd < 0)
         return fd;
-    control_reader_init(&reader);
     if (text)
         control_put(&message, "%s", text);
     rc = control_send(fd, type, &message, NULL);
     if (!rc)
-        rc = control_read(&reader, fd, true);
-    if (rc == 1)
-        rc = control_answer(&reader, status, err);
-    else
-        rc = text_fail(err, SM_ECLOSED, "the machine %s ended meanwhile",
-                       record->name);
-    control_reader_done(&reader);
+        rc = control_read(reader, fd, true);
     close(fd);
+    return rc == 1 ? 0
+                   : text_fail(err, SM_ECLOSED,
+                               "the machine %s ended meanwhile", record->name);
+}
+
+int control_ask(const struct record *record, enum control_type type,
+                const char *text, struct sm_exit_status *status,
+                struct sm_error *err)
+{
+    struct control_reader reader;
+    int rc;
+
+    control_reader_init(&reader);
+    rc = ask(record, type, text, &reader, err);
+    if (!rc)
+        rc = control_answer(&reader, status, err);
+    control_reader_done(&reader);
+    return rc;
+}
+
+int control_ask_text(const struct record *record, enum control_type type,
+                     char **ret, struct sm_error *err)
+{
+    struct control_reader reader;
+    int rc;
+
+    control_reader_init(&reader);
+    rc = ask(record, type, NULL, &reader, err);
+    if (!rc && reader.header.type == CONTROL_TEXT) {
+        *ret = reader.payload;
+        reader.payload = NULL;
+    } else if (!rc) {
+        rc = control_answer(&reader, NULL, err);
+        if (!rc)
+            rc = text_fail(err, SM_EPROTO,
+                           "the machine's keeper spoke nonsense");
+    }
+    control_reader_done(&reader);
     return rc;
 }

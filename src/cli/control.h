@@ -10,18 +10,27 @@
  *
  *   to the keeper                       answers
  *   CONTROL_EXEC    "key=value"...      CONTROL_ENDED or CONTROL_FAILED
- *   CONTROL_FILES   "key=value"...      CONTROL_ENDED or CONTROL_FAILED: work
- * on files (keeper_files.h) CONTROL_SIGNAL  number              none: to the
- * client's own command CONTROL_RESIZE  rows, columns       none: likewise
+ *   CONTROL_FILES   "key=value"...      the same: work on files, see
+ *                                       keeper_files.h
+ *   CONTROL_SIGNAL  number              none: to the client's own command
+ *   CONTROL_RESIZE  rows, columns       none: likewise
  *   CONTROL_KILL    number              CONTROL_DONE: to the machine's command
- *   CONTROL_STOP    seconds             CONTROL_ENDED, when it has
+ *   CONTROL_STOP    milliseconds, or -1 CONTROL_ENDED, when it has; -1: as its
+ *                                       record says
  *   CONTROL_WAIT                        CONTROL_ENDED, when it has
  *   CONTROL_FOLLOW                      CONTROL_MORE whenever the log grew,
  *                                       CONTROL_ENDED
  *   CONTROL_PAUSE, CONTROL_RESUME       CONTROL_DONE or CONTROL_FAILED
  *   CONTROL_RENAME  name                CONTROL_DONE or CONTROL_FAILED
+ *   CONTROL_STATS                       CONTROL_TEXT: what it uses, as JSON
+ *   CONTROL_TOP                         CONTROL_TEXT: its processes, as JSON
+ *   CONTROL_ATTACH                      CONTROL_DONE or CONTROL_FAILED; then
+ *                                       CONTROL_OUTPUT and CONTROL_ERROR, bytes
+ *                                       of its command, and CONTROL_ENDED.
+ *                                       SIGNAL and RESIZE are for it
+ *   CONTROL_INPUT   bytes               none: for the command's stdin
  *
- *   CONTROL_ENDED   exited (0, 1), code or signal
+ *   CONTROL_ENDED   exited (0, 1), code or signal, out of memory (0, 1)
  *   CONTROL_FAILED  SM_E* code, message
  */
 #ifndef SM_CLI_CONTROL_H
@@ -41,10 +50,17 @@ enum control_type {
     CONTROL_RENAME,
     CONTROL_FOLLOW,
     CONTROL_FILES = 32,
+    CONTROL_STATS,
+    CONTROL_TOP,
+    CONTROL_ATTACH,
+    CONTROL_INPUT,
     CONTROL_DONE = 64,
     CONTROL_ENDED,
     CONTROL_FAILED,
-    CONTROL_MORE
+    CONTROL_MORE,
+    CONTROL_TEXT,
+    CONTROL_OUTPUT,
+    CONTROL_ERROR
 };
 
 enum { CONTROL_MAX = 4 << 20, CONTROL_FDS = 3 };
@@ -97,6 +113,9 @@ int control_send(int fd, enum control_type type,
 int control_ask(const struct record *record, enum control_type type,
                 const char *text, struct sm_exit_status *status,
                 struct sm_error *err);
+/* The same where the answer is CONTROL_TEXT; *ret is for free(). */
+int control_ask_text(const struct record *record, enum control_type type,
+                     char **ret, struct sm_error *err);
 /* The answer that (reader) holds, as control_ask() returns it. */
 int control_answer(const struct control_reader *reader,
                    struct sm_exit_status *status, struct sm_error *err);

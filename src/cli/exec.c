@@ -168,6 +168,8 @@ static int exec_in(const struct exec_options *options, char **rest)
     if (call.fd >= 0)
         close(call.fd);
     record_done(&record);
+    if (!rc && status.out_of_memory)
+        complain("exec: killed: out of memory in the machine");
     if (!rc)
         return sm_exit_code(&status);
     complain("exec: %s", err.message);
@@ -208,8 +210,10 @@ const struct verb verb_exec = {
     .name = "exec",
     .usage = "[OPTIONS] MACHINE COMMAND [ARG...]",
     .summary = "Run another command in a machine that runs",
-    .details = "The command's environment, user and working directory are the "
-               "image's,\nunless options say otherwise.",
+    .details =
+        "The command's environment, user and working directory are "
+        "those that run gave the\nmachine, or the image's, unless options "
+        "say otherwise.",
     .exit_status = "As for run.",
     .options = exec_option_table,
     .option_count = sizeof exec_option_table / sizeof exec_option_table[0],

@@ -1,16 +1,17 @@
 /* machines.c: the verbs that do one thing to each machine named: stop, kill,
  * wait, pause, unpause, rm; and rename. */
 #include "control.h"
+#include "events.h"
 #include "host.h"
 #include "text.h"
 #include "verbs.h"
 
 #include <stdio.h>
 
-enum { GRACE_DEFAULT_S = 10, GRACE_MAX_S = 86400 };
+enum { GRACE_MAX_MS = 86400000 };
 
 struct each_options {
-    uint32_t grace_s;
+    uint64_t grace_ms; /* UINT64_MAX: the machine's own */
     uint32_t signal;
     bool force;
 };
@@ -54,12 +55,12 @@ static int ask_or_reload(struct record *record, enum control_type type,
 static int stop_one(struct record *record, const struct each_options *options,
                     struct sm_error *err)
 {
-    char text[16];
+    char text[32];
     int rc;
 
     if (!record_is_live(record))
         return 0; /* as was asked for */
-    snprintf(text, sizeof text, "%u", options->grace_s);
+    snprintf(text, sizeof text, "%lld", (long long)options->grace_ms);
     rc = ask_or_reload(record, CONTROL_STOP, text, NULL, err);
     /* One that nobody wanted to see again is gone: as good. */
     return rc == 1 || rc == SM_ENOENT ? 0 : rc;
@@ -113,6 +114,7 @@ static int remove_one(struct record *record, const struct each_options *options,
     if (rc && rc != SM_ENOENT && rc != SM_ECLOSED)
         return rc;
     record_remove(record);
+    events_note(record, "destroy", NULL, NULL);
     return 0;
 }
 
@@ -174,7 +176,7 @@ static int for_each(const struct verb *verb, char **names, each_fn *call,
 
 static int run_each(const struct verb *verb, char **arguments, each_fn *call)
 {
-    struct each_options options = {.grace_s = GRACE_DEFAULT_S, .signal = 9};
+    struct each_options options = {.grace_ms = UINT64_MAX, .signal = 9};
     char **rest;
 
     switch (options_parse(verb, arguments, &options, &rest)) {
@@ -185,9 +187,8 @@ static int run_each(const struct verb *verb, char **arguments, each_fn *call)
     case OPTIONS_OK:
         break;
     }
-    if (options.grace_s > GRACE_MAX_S) {
-        complain("%s: --time %u: at most %d seconds", verb->name,
-                 options.grace_s, GRACE_MAX_S);
+    if (options.grace_ms > GRACE_MAX_MS && options.grace_ms != UINT64_MAX) {
+        complain("%s: --time: at most a day", verb->name);
         return EXIT_OURS;
     }
     return for_each(verb, rest, call, &options);
@@ -229,6 +230,16 @@ static int run_wait(int count, char **arguments)
     return run_each(&verb_wait, arguments, wait_one);
 }
 
+static int rename_record(struct record *record, const char *to,
+                         struct sm_error *err)
+{
+    int rc = record_rename(record, to, err);
+
+    if (!rc)
+        events_note(record, "rename", NULL, NULL);
+    return rc;
+}
+
 static int rename_machine(const char *from, const char *to,
                           struct sm_error *err)
 {
@@ -243,7 +254,7 @@ static int rename_machine(const char *from, const char *to,
     /* The record of a machine that lives is its keeper's to write. */
     rc = record_is_live(&record)
              ? control_ask(&record, CONTROL_RENAME, to, NULL, err)
-             : record_rename(&record, to, err);
+             : rename_record(&record, to, err);
     record_done(&record);
     return rc;
 }
@@ -273,8 +284,9 @@ static int run_rename(int count, char **arguments)
 }
 
 static const struct option stop_options[] = {
-    {"time", 't', OPTION_COUNT, FIELD(grace_s), "SECONDS",
-     "how long the command may take before it is killed (default 10)"},
+    {"time", 't', OPTION_TIME, FIELD(grace_ms), "TIME",
+     "how long the command may take before it is killed: 10 or 1m30s (default: "
+     "what run --stop-timeout said, or 10)"},
 };
 
 static const struct option kill_options[] = {

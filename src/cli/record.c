@@ -64,6 +64,7 @@ void record_done(struct record *record)
     free(record->command);
     free(record->error);
     free(record->labels);
+    free(record->config);
     if (record->folder >= 0)
         close(record->folder);
     if (record->lock >= 0)
@@ -289,6 +290,16 @@ void record_remove(struct record *record)
     empty_folder(record->folder);
     unlinkat(machines, record->id, AT_REMOVEDIR);
     close(machines);
+}
+
+int record_prepare(const char *home, struct sm_error *err)
+{
+    int machines = open_folder(home, "", true);
+
+    if (machines < 0)
+        return text_fail_os(err, "%s/machines", home);
+    close(machines);
+    return 0;
 }
 
 /* ------------------------------------------------------------- finding -- */

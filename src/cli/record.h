@@ -56,8 +56,14 @@ struct record {
     bool detached;
     bool remove; /* --rm */
     bool logged;
-    int folder; /* open descriptor of the folder */
-    int lock;   /* ours if 0 or more */
+    bool oom_killed; /* the guest killed a process for want of memory */
+    bool tty;        /* the command has a terminal */
+    bool open_stdin; /* and a stdin, for those who attach */
+    uint32_t stop_timeout_ms;
+    char
+        *config; /* sm_machine_inspect(): what it was started with, "" before */
+    int folder;  /* open descriptor of the folder */
+    int lock;    /* ours if 0 or more */
 };
 
 /*
@@ -79,6 +85,9 @@ void record_remove(struct record *record);
  * that no other has. SM_ENOENT suggests a near name. */
 int record_find(const char *home, const char *word, struct record *ret,
                 struct sm_error *err);
+/* The folder "HOME/machines", made when missing. SM_EACCES, SM_ENOSPC, SM_EIO.
+ */
+int record_prepare(const char *home, struct sm_error *err);
 /* All machines, newest first; free with record_list_done(). */
 int record_list(const char *home, struct record **ret, size_t *count,
                 struct sm_error *err);

@@ -34,7 +34,9 @@ static const struct field fields[] = {
     ROW(FIELD_U32, cpus),       ROW(FIELD_U32, pid),
     ROW(FIELD_U32, exit_code),  ROW(FIELD_U32, stop_signal),
     ROW(FIELD_BOOL, detached),  ROW(FIELD_BOOL, remove),
-    ROW(FIELD_BOOL, logged),
+    ROW(FIELD_BOOL, logged),    ROW(FIELD_BOOL, oom_killed),
+    ROW(FIELD_BOOL, tty),       ROW(FIELD_BOOL, open_stdin),
+    ROW(FIELD_TEXT, config),    ROW(FIELD_U32, stop_timeout_ms),
 };
 
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };

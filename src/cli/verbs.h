@@ -7,7 +7,11 @@
 extern const struct verb verb_run;
 extern const struct verb verb_exec;
 extern const struct verb verb_cp;
+extern const struct verb verb_attach;
 extern const struct verb verb_ps;
+extern const struct verb verb_stats;
+extern const struct verb verb_top;
+extern const struct verb verb_events;
 extern const struct verb verb_logs;
 extern const struct verb verb_stop;
 extern const struct verb verb_kill;

@@ -5,6 +5,7 @@
 #include "exec/parts.h"
 
 #include <assert.h>
+#include <errno.h>
 
 void exec_ref(struct exec *exec)
 {
@@ -137,9 +138,9 @@ static int take_exited(struct exec *exec, const struct frame *frame,
     return 0;
 }
 
-static int code_of(enum agent_reason reason)
+static int code_of(const struct agent_failure *failure)
 {
-    switch (reason) {
+    switch (failure->reason) {
     case AGENT_NOT_FOUND:
         return SM_ENOCMD;
     case AGENT_NOT_EXECUTABLE:
@@ -149,6 +150,8 @@ static int code_of(enum agent_reason reason)
         return SM_EINVAL;
     case AGENT_NO_RESOURCES:
         return SM_ELIMIT;
+    case AGENT_BAD_FILE:
+        return failure->os_error == ENOSPC ? SM_ENOSPC : SM_EIO;
     case AGENT_NOT_SET_UP:
     default:
         return SM_ESTATE;
@@ -165,7 +168,7 @@ static int take_failed(struct exec *exec, const struct frame *frame,
     if (rc)
         return rc;
     end->outcome = EXEC_FAILED;
-    fail(&end->error, code_of(failure.reason), "%s", failure.message);
+    fail(&end->error, code_of(&failure), "%s", failure.message);
     switch (failure.reason) {
     case AGENT_NOT_FOUND:
         end->status = 127;

@@ -249,6 +249,34 @@ static int take_channel_message(struct session *session,
     return rc;
 }
 
+/* What the agent tells of its machine. */
+static int take_report(struct session *session, const struct frame *frame,
+                       struct sm_error *err)
+{
+    const struct session_events *events = session->events;
+    struct agent_figures figures;
+    struct agent_oom oom;
+    int rc = 0;
+
+    switch (frame->type) {
+    case AGENT_FIGURES:
+        rc = agent_get_figures(&figures, frame, err);
+        if (!rc && events->figures)
+            events->figures(session->context, &figures);
+        break;
+    case AGENT_PROCESSES:
+        if (events->processes)
+            events->processes(session->context, frame->payload, frame->count,
+                              frame->flags & AGENT_END);
+        break;
+    default:
+        rc = agent_get_oom(&oom, frame, err);
+        if (!rc && events->oom)
+            events->oom(session->context, &oom);
+    }
+    return rc;
+}
+
 static int take_message(struct session *session, const struct frame *frame,
                         struct sm_error *err)
 {
@@ -277,6 +305,10 @@ static int take_message(struct session *session, const struct frame *frame,
         if (!rc && events->pong)
             events->pong(session->context, number);
         return rc;
+    case AGENT_FIGURES:
+    case AGENT_PROCESSES:
+    case AGENT_OOM:
+        return take_report(session, frame, err);
     default:
         /* Unknown types come here only if they may be ignored. */
         return 0;
@@ -413,6 +445,17 @@ int session_shutdown(struct session *session,
     if (rc)
         return rc;
     agent_put_shutdown(session_buf(session), shutdown);
+    return session_buf_failed(session, err);
+}
+
+int session_report(struct session *session, enum agent_report report,
+                   struct sm_error *err)
+{
+    int rc = session_check(session, err);
+
+    if (rc)
+        return rc;
+    agent_put_report(session_buf(session), report);
     return session_buf_failed(session, err);
 }
 

@@ -29,6 +29,13 @@ struct session_events {
     /* SETUP is done: entropy and clock are set, the root is in place. */
     void (*ready)(void *context);
     void (*pong)(void *context, uint64_t number);
+    /* Answers to session_report(). Of the list of processes the entries come
+     * piece by piece, any bytes (agent_get_process()). */
+    void (*figures)(void *context, const struct agent_figures *figures);
+    void (*processes)(void *context, const uint8_t *bytes, size_t count,
+                      bool last);
+    /* The guest's kernel killed a process for want of memory. */
+    void (*oom)(void *context, const struct agent_oom *oom);
     /*
      * The session is over: why->code is SM_ECLOSED (the guest's end closed),
      * SM_EGUEST (SETUP failed, with the agent's words), SM_EPROTO or SM_EIO.
@@ -66,6 +73,10 @@ int session_setup(struct session *session, const struct agent_setup *setup,
 int session_shutdown(struct session *session,
                      const struct agent_shutdown *shutdown,
                      struct sm_error *err);
+
+/* Answered by `figures` or `processes`. */
+int session_report(struct session *session, enum agent_report report,
+                   struct sm_error *err);
 
 /* Answered by `pong`. */
 int session_ping(struct session *session, uint64_t number,

@@ -130,6 +130,83 @@ static int set_variables(struct words *env, const char *const *list,
     return rc;
 }
 
+/* The further command lines, out of the same room as the first. */
+static int copy_then(struct command *command, size_t left,
+                     const char *const *const *then, struct sm_error *err)
+{
+    uint32_t count = 0;
+    int rc = 0;
+
+    while (then && then[count])
+        if (count++ == COMMAND_CHAIN_MAX)
+            return fail(err, SM_ELIMIT, "command: more than %d in a chain",
+                        COMMAND_CHAIN_MAX);
+    command->then = calloc(count + 1, sizeof *command->then);
+    if (!command->then)
+        return fail(err, SM_ENOMEM, "command: out of memory");
+    for (uint32_t i = 0; i < count && !rc; i++) {
+        struct words words = {.most = COMMAND_WORDS_MAX, .left = left};
+
+        if (is_empty(then[i]) || !then[i][0][0])
+            rc =
+                fail(err, SM_EINVAL, "command %u of the chain is empty", i + 2);
+        if (!rc)
+            rc = add_all(&words, then[i], err);
+        left = words.left;
+        command->then[i] = words.item;
+        command->then_count = i + 1;
+    }
+    return rc;
+}
+
+static int copy_file(struct agent_file *to, const struct sm_staged_file *from,
+                     size_t *left, struct sm_error *err)
+{
+    size_t bytes;
+
+    if (!from->path || !from->path[0] || (from->count && !from->bytes) ||
+        from->mode > 07777)
+        return fail(err, SM_EINVAL, "file \"%.80s\": no path, bytes or mode",
+                    from->path ? from->path : "");
+    bytes = strlen(from->path) + 1;
+    if (from->count > *left || bytes > *left - from->count)
+        return fail(err, SM_ELIMIT, "files: more than %d bytes",
+                    COMMAND_FILE_BYTES_MAX);
+    *left -= bytes + from->count;
+    /* Both in one piece, the path first. */
+    to->path = malloc(bytes + from->count);
+    if (!to->path)
+        return fail(err, SM_ENOMEM, "files: out of memory");
+    memcpy((char *)(uintptr_t)to->path, from->path, bytes);
+    to->bytes = (const uint8_t *)to->path + bytes;
+    if (from->count)
+        memcpy((char *)(uintptr_t)to->path + bytes, from->bytes, from->count);
+    to->count = from->count;
+    to->mode = from->mode ? from->mode : 0644;
+    return 0;
+}
+
+static int copy_files(struct command *command,
+                      const struct sm_exec_config *wanted, struct sm_error *err)
+{
+    size_t left = COMMAND_FILE_BYTES_MAX;
+    int rc = 0;
+
+    if (wanted->file_count > COMMAND_FILES_MAX)
+        return fail(err, SM_ELIMIT, "%zu files: at most %d", wanted->file_count,
+                    COMMAND_FILES_MAX);
+    if (wanted->file_count == 0)
+        return 0;
+    command->files = calloc(wanted->file_count, sizeof *command->files);
+    if (!command->files)
+        return fail(err, SM_ENOMEM, "files: out of memory");
+    for (size_t i = 0; i < wanted->file_count && !rc; i++) {
+        rc = copy_file(&command->files[i], &wanted->files[i], &left, err);
+        command->file_count = (uint32_t)i + 1;
+    }
+    return rc;
+}
+
 static char *copy_or(const char *wanted, const char *otherwise)
 {
     return strdup(wanted ? wanted : otherwise);
@@ -159,6 +236,10 @@ int command_make(struct command *ret, const struct command_defaults *defaults,
     if (!rc && command.workdir[0] && command.workdir[0] != '/')
         rc = fail(err, SM_EINVAL, "working directory \"%s\": not absolute",
                   command.workdir);
+    if (!rc)
+        rc = copy_then(&command, env.left, wanted->then, err);
+    if (!rc)
+        rc = copy_files(&command, wanted, err);
     if (rc) {
         command_done(&command);
         return rc;
@@ -180,5 +261,11 @@ void command_done(struct command *command)
     free_list(command->env);
     free(command->workdir);
     free(command->user);
+    for (uint32_t i = 0; i < command->then_count; i++)
+        free_list(command->then[i]);
+    free(command->then);
+    for (uint32_t i = 0; i < command->file_count; i++)
+        free((char *)(uintptr_t)command->files[i].path);
+    free(command->files);
     *command = (struct command){0};
 }

@@ -43,6 +43,28 @@ struct program {
     bool resized; /* and the guest does not know */
 };
 
+enum { MACHINE_EVENTS_MAX = 64 };
+
+/* What happened and was not asked for yet, the oldest at `first`. */
+struct machine_events {
+    struct sm_event event[MACHINE_EVENTS_MAX];
+    unsigned first;
+    unsigned count;
+    bool ready; /* count > 0 */
+    bool over;  /* the last one was given */
+};
+
+/* Answers that a call waits for. */
+struct machine_reports {
+    struct worker_figures worker;
+    struct agent_figures guest;
+    struct buf processes;
+    unsigned processes_owed; /* lists that were asked for and did not come */
+    bool worker_answered;
+    bool guest_answered;
+    bool processes_whole;
+};
+
 struct machine {
     struct machine_paths paths;
     struct machine_config config;
@@ -64,6 +86,9 @@ struct machine {
     uint64_t disk_bytes;          /* of the root disk                       */
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
+    uint64_t started_ns;    /* on the monotonic clock; 0: not yet */
+    struct machine_events events;
+    struct machine_reports reports;
     bool pause_answered;
     uint64_t features; /* of the agent: AGENT_CAN_* */
     bool exposed;      /* somebody waits for machine_fd() */
@@ -93,6 +118,17 @@ extern const struct worker_events machine_worker_events;
 extern const struct session_events machine_session_events;
 /* The session is there: send the program. Failure becomes its end. */
 void program_send(struct program *program);
+/* event.c: something happened; (detail) is copied, as much as there is room
+ * for. */
+void event_add(struct machine *machine, enum sm_event_kind kind, uint32_t pid,
+               const char *detail);
+/* report.c: answers of the worker and the agent. */
+void machine_take_worker_figures(void *context,
+                                 const struct worker_figures *figures);
+void machine_take_guest_figures(void *context,
+                                const struct agent_figures *figures);
+void machine_take_processes(void *context, const uint8_t *bytes, size_t count,
+                            bool last);
 /* Something was asked for outside of the loop: have machine_fd() show it. */
 void machine_nudge(struct machine *machine);
 /* Put program_fd() right. */

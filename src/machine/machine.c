@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 
 enum {
-    LOG_BYTES_MAX = 1 << 20,
     ENTROPY_BYTES = 64,
     HOSTNAME_MAX = 63,
     /* How long a worker may need to say why its guest went silent. */
@@ -42,6 +41,7 @@ static void end(struct machine *machine, enum sm_end_reason reason,
         fail(&machine->end.why, SM_EGUEST, "the machine was killed");
     }
     pthread_mutex_unlock(&machine->lock);
+    event_add(machine, SM_EVENT_ENDED, 0, machine->end.why.message);
     loop_timer_stop(machine->grace);
     loop_timer_stop(machine->start_deadline);
     template_maker_free(own_take(machine->maker));
@@ -87,6 +87,7 @@ static void worker_ended(void *context, const struct worker_ended *ended)
         [WORKER_END_CRASH] = SM_END_CRASH,
         [WORKER_END_STOPPED] = SM_END_KILLED,
         [WORKER_END_FAILED] = SM_END_FAILED,
+        [WORKER_END_EXPIRED] = SM_END_EXPIRED,
     };
     struct machine *machine = context;
     struct sm_error why = ended->error;
@@ -94,8 +95,10 @@ static void worker_ended(void *context, const struct worker_ended *ended)
 
     if (ended->end == WORKER_END_FAILED && machine_boot_instead(machine))
         return;
-    if (ended->end == WORKER_END_PANIC)
+    if (ended->end == WORKER_END_PANIC) {
         find_panic(machine, panic, sizeof panic);
+        event_add(machine, SM_EVENT_PANIC, 0, panic[0] ? panic + 2 : "");
+    }
     if (ended->end != WORKER_END_FAILED)
         fail(&why, SM_EGUEST, "%s%s", worker_end_text(ended->end), panic);
     if (why.code == 0)
@@ -124,6 +127,7 @@ static void worker_paused(void *context, bool paused)
     machine->pause_answered = true;
     if (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED)
         machine->state = paused ? MACHINE_PAUSED : MACHINE_RUNNING;
+    event_add(machine, paused ? SM_EVENT_PAUSED : SM_EVENT_RESUMED, 0, "");
 }
 
 static void worker_hot_done(void *context)
@@ -134,6 +138,7 @@ static void worker_hot_done(void *context)
 const struct worker_events machine_worker_events = {
     .hot_done = worker_hot_done,
     .paused = worker_paused,
+    .figures = machine_take_worker_figures,
     .steps = worker_stepped,
     .ended = worker_ended,
 };
@@ -172,6 +177,7 @@ int machine_set_up(struct machine *machine, struct sm_error *err)
         .root_bytes = machine->disk_bytes,
         .files = files,
         .file_count = ARRAY_LEN(files),
+        .processes_max = machine->config.processes_max,
     };
     int rc = random_bytes(entropy, sizeof entropy, err);
 
@@ -203,6 +209,7 @@ static void session_ready(void *context)
     loop_timer_stop(machine->start_deadline);
     if (machine->state == MACHINE_STARTING)
         machine->state = MACHINE_RUNNING;
+    event_add(machine, SM_EVENT_STARTED, 0, "");
     machine_note_hot(machine);
     /* Those that were made since the set-up left. */
     send_programs(machine);
@@ -222,8 +229,16 @@ static void session_closed(void *context, const struct sm_error *why)
     machine_fail(machine, why);
 }
 
+static void session_oom(void *context, const struct agent_oom *oom)
+{
+    event_add(context, SM_EVENT_OUT_OF_MEMORY, oom->pid, oom->name);
+}
+
 const struct session_events machine_session_events = {
     .hello = session_hello,
+    .figures = machine_take_guest_figures,
+    .processes = machine_take_processes,
+    .oom = session_oom,
     .ready = session_ready,
     .closed = session_closed,
 };
@@ -330,6 +345,7 @@ int machine_new(const struct machine_paths *paths,
     if (!machine)
         return fail(err, SM_ENOMEM, "machine: out of memory");
     machine->log_fd = -1;
+    buf_init(&machine->reports.processes, AGENT_PROCESSES_MAX);
     machine->hot = FILE_FRESH_NONE;
     pthread_mutex_init(&machine->lock, NULL);
     rc = copy_config(machine, paths, config, err);
@@ -374,6 +390,7 @@ void machine_free(struct machine *machine)
     if (machine->log_fd >= 0)
         close(machine->log_fd);
     file_fresh_done(&machine->hot);
+    buf_done(&machine->reports.processes);
     free_const(machine->config.hostname);
     free_const(machine->config.kernel);
     free_const(machine->config.kernel_args);
@@ -382,68 +399,4 @@ void machine_free(struct machine *machine)
     free_const(machine->paths.runtime_dir);
     pthread_mutex_destroy(&machine->lock);
     free(machine);
-}
-
-/* Accounts ---------------------------------------------------------------- */
-
-int machine_log(const struct machine *machine, char **ret, struct sm_error *err)
-{
-    uint64_t size = 0;
-    uint64_t bytes;
-    char *text;
-    int rc;
-
-    if (machine->log_fd >= 0) {
-        rc = file_size(machine->log_fd, &size, err);
-        if (rc)
-            return rc;
-    }
-    bytes = min_u64(size, LOG_BYTES_MAX);
-    text = malloc(bytes + 1);
-    if (!text)
-        return fail(err, SM_ENOMEM, "log: out of memory");
-    rc = file_read_at(machine->log_fd, text, bytes, size - bytes, err);
-    if (rc) {
-        free(text);
-        return wrap(err, rc, "log");
-    }
-    text[bytes] = '\0';
-    /* The guest may print NULs; they do not end its log. */
-    for (uint64_t i = 0; i < bytes; i++)
-        if (!text[i])
-            text[i] = ' ';
-    *ret = text;
-    return 0;
-}
-
-static int compare_steps(const void *a, const void *b)
-{
-    const struct worker_step *left = a;
-    const struct worker_step *right = b;
-
-    return (left->at_ns > right->at_ns) - (left->at_ns < right->at_ns);
-}
-
-int machine_cost(const struct machine *machine, char **ret,
-                 struct sm_error *err)
-{
-    struct worker_steps steps = machine->steps;
-    struct buf text;
-
-    if (!steps.count)
-        return fail(err, SM_ESTATE, "cost: the machine was not started");
-    qsort(steps.step, steps.count, sizeof steps.step[0], compare_steps);
-    buf_init(&text, WORKER_STEPS_MAX * 96 + 64);
-    buf_print(&text, "{\"steps\":[");
-    for (unsigned i = 0; i < steps.count; i++)
-        buf_print(
-            &text, "%s{\"name\":\"%s\",\"us\":%llu}", i ? "," : "",
-            steps.step[i].name,
-            (unsigned long long)(steps.step[i].at_ns - steps.step[0].at_ns) /
-                1000);
-    buf_print(&text, "]}");
-    *ret = buf_take_string(&text);
-    if (!*ret)
-        return fail(err, SM_ENOMEM, "cost: out of memory");
-    return 0;
 }

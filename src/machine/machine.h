@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+struct agent_rlimit;
 struct machine;
 struct program;
 
@@ -44,6 +45,8 @@ struct machine_config {
     const char *kernel_args; /* NULL: none                       */
     const char *rootfs;      /* path of the root disk's base     */
     bool cold;               /* boot, even if there is a template */
+    uint32_t processes_max;  /* of all programs together; 0: any */
+    uint32_t lifetime_ms;    /* from the start on; 0: for ever   */
 };
 
 /* Copies all; opens nothing yet. SM_ENOMEM, SM_EINVAL (host name). */
@@ -63,9 +66,17 @@ int machine_wait(struct machine *machine, uint32_t timeout_ms,
 int machine_pause(struct machine *machine, bool pause, struct sm_error *err);
 int machine_stop(struct machine *machine, uint32_t grace_ms,
                  struct sm_error *err);
+const struct machine_config *machine_config(const struct machine *machine);
 enum machine_state machine_state(const struct machine *machine);
 int machine_fd(struct machine *machine, struct sm_error *err);
 void machine_dispatch(struct machine *machine);
+int machine_next_event(struct machine *machine, uint32_t timeout_ms,
+                       struct sm_event *ret, struct sm_error *err);
+int machine_stats(struct machine *machine, struct sm_machine_stats *ret,
+                  struct sm_error *err);
+/* What runs in it, as JSON: SM_INSPECT_PROCESSES. The caller frees *ret. */
+int machine_processes(struct machine *machine, char **ret,
+                      struct sm_error *err);
 /* The end of the guest kernel's log; the caller frees *ret. */
 int machine_log(const struct machine *machine, char **ret,
                 struct sm_error *err);
@@ -81,6 +92,8 @@ struct program_config {
                             is SM_BYTES, and what stands there an error */
     uint16_t rows;       /* of the terminal                           */
     uint16_t columns;
+    const struct agent_rlimit *limits; /* outlive the machine */
+    uint32_t limit_count;
 };
 
 /* Takes (command). Errors as sm_exec_new(). */

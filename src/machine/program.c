@@ -90,9 +90,11 @@ static struct exec_port port_of(const struct program *program,
 {
     int fd = program->config.fds[stream];
 
+    if (stream == AGENT_ERR && program->config.tty)
+        return (struct exec_port){.kind = EXEC_NONE};
     if (fd == SM_BYTES)
         return (struct exec_port){.kind = EXEC_BYTES};
-    if (fd < 0 || (stream == AGENT_ERR && program->config.tty))
+    if (fd < 0)
         return (struct exec_port){.kind = EXEC_NONE};
     return (struct exec_port){.kind = EXEC_FD, .fd = fd};
 }
@@ -111,6 +113,12 @@ static int send_exec(struct program *program, struct sm_error *err)
                          (program->config.files ? AGENT_EXEC_FILES : 0u),
                 .timeout_ms = program->config.timeout_ms,
                 .umask = 022,
+                .rlimits = program->config.limits,
+                .rlimit_count = program->config.limit_count,
+                .then = (const char *const *const *)program->command.then,
+                .then_count = program->command.then_count,
+                .files = program->command.files,
+                .file_count = program->command.file_count,
             },
         .events = &exec_events,
         .context = program,
@@ -250,6 +258,8 @@ static void fill_status(const struct exec_end *end, struct sm_exit_status *ret)
         .user_us = end->exit.user_ns / 1000,
         .system_us = end->exit.system_ns / 1000,
         .peak_rss_bytes = end->exit.max_rss_bytes,
+        .out_of_memory = (end->exit.flags & AGENT_EXIT_OOM) != 0,
+        .timed_out = (end->exit.flags & AGENT_EXIT_TIMEOUT) != 0,
     };
     if (ret->exited)
         ret->code = (int)end->exit.value;

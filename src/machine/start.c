@@ -15,6 +15,7 @@
 
 #include "base/own.h"
 #include "platform/channel.h"
+#include "platform/clock.h"
 #include "platform/file.h"
 
 #include <fcntl.h>
@@ -86,6 +87,7 @@ static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
     struct worker_start start = {
         .memory_bytes = machine->config.memory_bytes,
         .vcpus = machine->config.vcpus,
+        .lifetime_ms = machine->config.lifetime_ms,
         .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
         .snapshot = machine->from_template ? machine->template.label
                                            : (char *)(uintptr_t) "",
@@ -272,6 +274,7 @@ int machine_start(struct machine *machine, uint32_t timeout_ms,
     if (machine->state != MACHINE_NEW)
         return fail(err, SM_ESTATE, "the machine was started before");
     machine->state = MACHINE_STARTING;
+    machine->started_ns = clock_monotonic_ns();
     machine->start_timeout_ms =
         timeout_ms && timeout_ms != SM_NOWAIT ? timeout_ms : START_TIMEOUT_MS;
     loop_timer_start(machine->start_deadline, machine->start_timeout_ms);

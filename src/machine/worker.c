@@ -77,6 +77,17 @@ static int take_ended(struct worker *worker, struct wire_reader *from,
     return rc;
 }
 
+static int take_figures(struct worker *worker, struct wire_reader *from,
+                        struct sm_error *err)
+{
+    struct worker_figures figures;
+    int rc = worker_get_figures(from, &figures, err);
+
+    if (!rc && worker->events->figures)
+        worker->events->figures(worker->context, &figures);
+    return rc;
+}
+
 static int take_message(struct worker *worker, size_t count,
                         struct sm_error *err)
 {
@@ -93,6 +104,8 @@ static int take_message(struct worker *worker, size_t count,
         return take_probed(worker, &from, err);
     case WORKER_STEPS:
         return take_steps(worker, &from, err);
+    case WORKER_FIGURES:
+        return take_figures(worker, &from, err);
     case WORKER_ENDED:
         return take_ended(worker, &from, err);
     case WORKER_PAUSED:
@@ -113,6 +126,7 @@ static int take_message(struct worker *worker, size_t count,
     case WORKER_STOP:
     case WORKER_PAUSE:
     case WORKER_RESUME:
+    case WORKER_MEASURE:
         break;
     }
     return fail(err, SM_EPROTO, "worker: unexpected message %d", (int)type);
@@ -231,6 +245,15 @@ int worker_hot(struct worker *worker, int fd, struct sm_error *err)
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_simple(&message, WORKER_HOT);
     return send_message(worker, &message, &fd, 1, err);
+}
+
+int worker_measure(struct worker *worker, struct sm_error *err)
+{
+    struct buf message;
+
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_simple(&message, WORKER_MEASURE);
+    return send_message(worker, &message, NULL, 0, err);
 }
 
 int worker_pause(struct worker *worker, bool pause, struct sm_error *err)

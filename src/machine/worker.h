@@ -22,6 +22,7 @@ struct worker_events {
     void (*paused)(void *context, bool paused);
     void (*saved)(void *context, const struct worker_saved *saved);
     void (*hot_done)(void *context);
+    void (*figures)(void *context, const struct worker_figures *figures);
     /* There is no machine any more. worker_close() may be called here. */
     void (*ended)(void *context, const struct worker_ended *ended);
 };
@@ -50,6 +51,8 @@ int worker_save(struct worker *worker, const struct worker_save *save,
 /* Have the pages that were written to listed in (fd), an empty file that stays
  * the caller's; `hot_done` follows. */
 int worker_hot(struct worker *worker, int fd, struct sm_error *err);
+/* `figures` follows. */
+int worker_measure(struct worker *worker, struct sm_error *err);
 /* End the process at once; `ended` follows. Any thread. */
 void worker_kill(const struct worker *worker);
 

@@ -2,7 +2,6 @@
 #include "proto/agent.h"
 
 #include "base/bytes.h"
-#include "base/wire.h"
 
 #include <stdio.h>
 
@@ -38,6 +37,11 @@ static const struct shape shapes[] = {
     [AGENT_CLOSE] = {"CLOSE", FROM_HOST | FROM_GUEST, true, 0, 4, 4},
     [AGENT_SIGNAL] = {"SIGNAL", FROM_HOST, true, 0, 8, 8},
     [AGENT_RESIZE] = {"RESIZE", FROM_HOST, true, 0, 4, 4},
+    [AGENT_REPORT] = {"REPORT", FROM_HOST, false, 0, 4, 4},
+    [AGENT_FIGURES] = {"FIGURES", FROM_GUEST, false, 0, 40, GUEST_REPLY_MAX},
+    [AGENT_PROCESSES] = {"PROCESSES", FROM_GUEST, false, AGENT_END, 0,
+                         AGENT_DATA_MAX},
+    [AGENT_OOM] = {"OOM", FROM_GUEST, false, 0, 8, GUEST_REPLY_MAX},
 };
 
 const char *agent_type_name(uint16_t type)
@@ -218,7 +222,7 @@ int agent_get_exec_failed(struct agent_failure *ret, const struct frame *frame,
     ret->os_error = wire_u32(&from);
     read_text(&from, ret->message, sizeof ret->message);
     if (!wire_ok(&from) || reason < AGENT_NOT_FOUND ||
-        reason > AGENT_NOT_SET_UP || ret->os_error > INT32_MAX)
+        reason > AGENT_BAD_FILE || ret->os_error > INT32_MAX)
         return malformed(frame, err);
     ret->reason = (enum agent_reason)reason;
     return 0;

@@ -20,6 +20,7 @@
 #ifndef SM_PROTO_AGENT_H
 #define SM_PROTO_AGENT_H
 
+#include "base/wire.h"
 #include "proto/frame.h"
 
 /* The host listens on its CID (2) at this port for a booting agent; the agent
@@ -60,13 +61,18 @@ enum agent_type {
     AGENT_WINDOW = 23,       /* both: the sender of a stream may send more  */
     AGENT_CLOSE = 24,        /* both: nobody reads this stream any more     */
     AGENT_SIGNAL = 25,       /* host: signal the program                    */
-    AGENT_RESIZE = 26        /* host: its terminal has a new size           */
+    AGENT_RESIZE = 26,       /* host: its terminal has a new size           */
+    AGENT_REPORT = 80,       /* host: tell what goes on in the machine      */
+    AGENT_FIGURES = 81,      /* agent: its memory and more                  */
+    AGENT_PROCESSES = 82,    /* agent: a part of the list; END: the last    */
+    AGENT_OOM = 83           /* agent: the kernel killed for want of memory */
 };
 
 /* Frame flags. */
 enum {
     AGENT_MAY_IGNORE = 1, /* who does not know the type skips the frame     */
-    AGENT_END = 2         /* STDIN, STDOUT, STDERR: the last of this stream */
+    AGENT_END = 2         /* STDIN, STDOUT, STDERR, PROCESSES: the last of
+                             this stream                                    */
 };
 
 enum agent_stream { AGENT_IN, AGENT_OUT, AGENT_ERR, AGENT_STREAMS };
@@ -146,7 +152,8 @@ struct agent_setup {
     uint32_t mount_count;
     const struct agent_file *files; /* after the mounts                   */
     uint32_t file_count;
-    void *memory; /* what a decoded message points into */
+    uint32_t processes_max; /* of all programs together; 0: no limit      */
+    void *memory;           /* what a decoded message points into */
 };
 
 enum {
@@ -178,6 +185,13 @@ struct agent_exec {
     uint32_t err_window;
     const struct agent_rlimit *rlimits;
     uint32_t rlimit_count;
+    /* More command lines: each runs once the one before has exited with 0. The
+     * status is that of the last one that ran. */
+    const char *const *const *then;
+    uint32_t then_count;
+    /* Put there before, as the program's user; of flags, uid and gid none. */
+    const struct agent_file *files;
+    uint32_t file_count;
     void *memory; /* what a decoded message points into */
 };
 
@@ -188,7 +202,8 @@ enum agent_reason {
     AGENT_BAD_CWD = 3,
     AGENT_BAD_USER = 4,
     AGENT_NO_RESOURCES = 5, /* processes, memory, descriptors          */
-    AGENT_NOT_SET_UP = 6    /* SETUP did not come, or failed           */
+    AGENT_NOT_SET_UP = 6,   /* SETUP did not come, or failed           */
+    AGENT_BAD_FILE = 7      /* a file could not be put there           */
 };
 
 struct agent_failure {
@@ -197,7 +212,11 @@ struct agent_failure {
     char message[512];
 };
 
-enum { AGENT_EXIT_CORE = 1, AGENT_EXIT_TIMEOUT = 2 };
+enum {
+    AGENT_EXIT_CORE = 1,
+    AGENT_EXIT_TIMEOUT = 2,
+    AGENT_EXIT_OOM = 4 /* the kernel killed one of its processes for memory */
+};
 
 struct agent_exit {
     bool signaled;
@@ -207,6 +226,41 @@ struct agent_exit {
     uint64_t system_ns;
     uint64_t wall_ns;
     uint64_t max_rss_bytes; /* largest of the program and what it waited for */
+};
+
+/* What a host asks for with REPORT. */
+enum agent_report { AGENT_REPORT_FIGURES, AGENT_REPORT_PROCESSES };
+
+/* The guest's own view of itself. */
+struct agent_figures {
+    uint64_t memory_total_bytes; /* that its kernel has to give          */
+    uint64_t memory_available_bytes;
+    uint64_t memory_cached_bytes; /* of files; most of it is available   */
+    uint64_t uptime_ns;
+    uint32_t processes; /* without the kernel's and the agent  */
+    uint32_t oom_kills; /* since it booted                     */
+};
+
+enum { AGENT_COMMAND_MAX = 1024, AGENT_PROCESSES_MAX = 1 << 20 };
+
+/* One process. Of commands longer than AGENT_COMMAND_MAX the beginning is
+ * told; of lists longer than AGENT_PROCESSES_MAX bytes, too. */
+struct agent_process {
+    uint32_t pid;
+    uint32_t parent;
+    uint32_t uid;
+    uint32_t threads;
+    uint8_t state; /* a letter, as ps shows it      */
+    uint64_t rss_bytes;
+    uint64_t cpu_ns;     /* user and system               */
+    uint64_t started_ns; /* after boot                    */
+    const char *command; /* arguments with spaces between */
+    size_t command_count;
+};
+
+struct agent_oom {
+    uint32_t pid;
+    char name[32];
 };
 
 /* Whom a signal reaches. */
@@ -229,6 +283,11 @@ void agent_put_exec_failed(struct buf *to, uint32_t channel,
 void agent_put_exited(struct buf *to, uint32_t channel,
                       const struct agent_exit *exited);
 
+void agent_put_figures(struct buf *to, const struct agent_figures *figures);
+/* One entry of a list that becomes the payload of PROCESSES frames. */
+void agent_put_process(struct buf *to, const struct agent_process *process);
+void agent_put_oom(struct buf *to, const struct agent_oom *oom);
+
 int agent_get_hello(struct agent_hello *ret, const struct frame *frame,
                     struct sm_error *err);
 /* Fills (err) with the agent's own words: SM_EGUEST. Returns that or
@@ -240,8 +299,16 @@ int agent_get_exec_failed(struct agent_failure *ret, const struct frame *frame,
                           struct sm_error *err);
 int agent_get_exited(struct agent_exit *ret, const struct frame *frame,
                      struct sm_error *err);
+int agent_get_figures(struct agent_figures *ret, const struct frame *frame,
+                      struct sm_error *err);
+/* The next entry; the command is the reader's, any bytes. SM_EPROTO. */
+int agent_get_process(struct agent_process *ret, struct wire_reader *from,
+                      struct sm_error *err);
+int agent_get_oom(struct agent_oom *ret, const struct frame *frame,
+                  struct sm_error *err);
 
 /* The host's messages. */
+void agent_put_report(struct buf *to, enum agent_report report);
 void agent_put_setup(struct buf *to, const struct agent_setup *setup);
 void agent_put_exec(struct buf *to, uint32_t channel,
                     const struct agent_exec *exec);
@@ -269,6 +336,8 @@ int agent_get_resize(uint16_t *ret_rows, uint16_t *ret_columns,
                      const struct frame *frame, struct sm_error *err);
 int agent_get_shutdown(struct agent_shutdown *ret, const struct frame *frame,
                        struct sm_error *err);
+int agent_get_report(enum agent_report *ret, const struct frame *frame,
+                     struct sm_error *err);
 
 /* Messages of both. Data frames are made with frame_put_header(). */
 void agent_put_window(struct buf *to, uint32_t channel,

@@ -151,6 +151,27 @@ static void read_file(struct request *request, struct agent_file *ret)
     ret->bytes = read_bytes(request, &ret->count);
 }
 
+static void put_files(struct buf *to, const struct agent_file *files,
+                      uint32_t count)
+{
+    wire_put_u32(to, count);
+    for (uint32_t i = 0; i < count; i++)
+        put_file(to, &files[i]);
+}
+
+/* 24 bytes is the shortest. */
+static const struct agent_file *read_files(struct request *request,
+                                           uint32_t *ret_count)
+{
+    uint32_t count = read_count(request, 24);
+    struct agent_file *files = take(request, count, sizeof *files);
+
+    for (uint32_t i = 0; files && i < count; i++)
+        read_file(request, &files[i]);
+    *ret_count = files ? count : 0;
+    return files;
+}
+
 static bool is_absolute(const char *path)
 {
     return path && path[0] == '/';
@@ -188,9 +209,8 @@ void agent_put_setup(struct buf *to, const struct agent_setup *setup)
     wire_put_u32(to, setup->mount_count);
     for (uint32_t i = 0; i < setup->mount_count; i++)
         put_mount(to, &setup->mounts[i]);
-    wire_put_u32(to, setup->file_count);
-    for (uint32_t i = 0; i < setup->file_count; i++)
-        put_file(to, &setup->files[i]);
+    put_files(to, setup->files, setup->file_count);
+    wire_put_u32(to, setup->processes_max);
     wire_put_u64(to, setup->root_bytes);
     frame_end(to, begin);
 }
@@ -200,18 +220,12 @@ static void read_setup_lists(struct request *request, struct agent_setup *ret)
 {
     uint32_t count = read_count(request, 24);
     struct agent_mount *mounts = take(request, count, sizeof *mounts);
-    struct agent_file *files;
 
     for (uint32_t i = 0; mounts && i < count; i++)
         read_mount(request, &mounts[i]);
     ret->mounts = mounts;
     ret->mount_count = mounts ? count : 0;
-    count = read_count(request, 24);
-    files = take(request, count, sizeof *files);
-    for (uint32_t i = 0; files && i < count; i++)
-        read_file(request, &files[i]);
-    ret->files = files;
-    ret->file_count = files ? count : 0;
+    ret->files = read_files(request, &ret->file_count);
 }
 
 int agent_get_setup(struct agent_setup *ret, const struct frame *frame,
@@ -232,6 +246,7 @@ int agent_get_setup(struct agent_setup *ret, const struct frame *frame,
     wire_bytes(&request.from, ret->boot_id, sizeof ret->boot_id);
     read_mount(&request, &ret->root);
     read_setup_lists(&request, ret);
+    ret->processes_max = wire_u32(&request.from);
     ret->root_bytes = wire_u64(&request.from);
     if (!wire_ok(&request.from) || !agent_setup_is_valid(ret))
         return fail(err, SM_EPROTO, "malformed SETUP");
@@ -266,6 +281,10 @@ void agent_put_exec(struct buf *to, uint32_t channel,
         wire_put_u64(to, exec->rlimits[i].soft);
         wire_put_u64(to, exec->rlimits[i].hard);
     }
+    wire_put_u32(to, exec->then_count);
+    for (uint32_t i = 0; i < exec->then_count; i++)
+        put_strings(to, exec->then[i]);
+    put_files(to, exec->files, exec->file_count);
     frame_end(to, begin);
 }
 
@@ -283,6 +302,25 @@ static void read_rlimits(struct request *request, struct agent_exec *ret)
     ret->rlimit_count = limits ? count : 0;
 }
 
+static void read_then(struct request *request, struct agent_exec *ret)
+{
+    uint32_t count = read_count(request, 4);
+    const char *const **then = take(request, count, sizeof *then);
+
+    for (uint32_t i = 0; then && i < count; i++)
+        then[i] = read_strings(request);
+    ret->then = then;
+    ret->then_count = then ? count : 0;
+}
+
+static bool are_commands(const struct agent_exec *exec)
+{
+    for (uint32_t i = 0; i < exec->then_count; i++)
+        if (!exec->then[i] || !exec->then[i][0] || !exec->then[i][0][0])
+            return false;
+    return true;
+}
+
 bool agent_exec_is_valid(const struct agent_exec *exec)
 {
     return exec->argv && exec->argv[0] && exec->argv[0][0] &&
@@ -290,7 +328,7 @@ bool agent_exec_is_valid(const struct agent_exec *exec)
            !(exec->flags & AGENT_EXEC_TTY && exec->flags & AGENT_EXEC_STDERR) &&
            exec->timeout_ms <= AGENT_TIMEOUT_MAX_MS && exec->umask <= 0777 &&
            exec->out_window <= AGENT_WINDOW_MAX &&
-           exec->err_window <= AGENT_WINDOW_MAX;
+           exec->err_window <= AGENT_WINDOW_MAX && are_commands(exec);
 }
 
 int agent_get_exec(struct agent_exec *ret, const struct frame *frame,
@@ -316,6 +354,8 @@ int agent_get_exec(struct agent_exec *ret, const struct frame *frame,
     ret->cwd = read_string(&request);
     ret->user = read_string(&request);
     read_rlimits(&request, ret);
+    read_then(&request, ret);
+    ret->files = read_files(&request, &ret->file_count);
     if (!wire_ok(&request.from) || !agent_exec_is_valid(ret))
         return fail(err, SM_EPROTO, "malformed EXEC");
     return 0;

@@ -21,6 +21,8 @@ const char *worker_end_text(enum worker_end end)
         return "the machine was stopped";
     case WORKER_END_FAILED:
         return "the machine failed";
+    case WORKER_END_EXPIRED:
+        return "the machine's life-time was over";
     }
     return "the machine ended";
 }
@@ -36,6 +38,7 @@ void worker_put_start(struct buf *to, const struct worker_start *start)
     worker_put_simple(to, WORKER_START);
     wire_put_u64(to, start->memory_bytes);
     wire_put_u32(to, start->vcpus);
+    wire_put_u32(to, start->lifetime_ms);
     wire_put_string(to, start->kernel_args);
     wire_put_string(to, start->snapshot);
     wire_put_u64(to, start->state_at);
@@ -111,6 +114,7 @@ int worker_get_start(struct wire_reader *from, struct worker_start *ret,
 {
     ret->memory_bytes = wire_u64(from);
     ret->vcpus = wire_u32(from);
+    ret->lifetime_ms = wire_u32(from);
     ret->kernel_args = wire_string(from);
     ret->snapshot = wire_string(from);
     ret->state_at = wire_u64(from);
@@ -214,7 +218,7 @@ int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
 
     get_text(from, message, sizeof message);
     *ret = (struct worker_ended){0};
-    if (end > WORKER_END_FAILED)
+    if (end > WORKER_END_EXPIRED)
         return fail(err, SM_EPROTO, "worker: unknown end %u", end);
     if (code > ERROR_CODES || os_error > INT_MAX)
         return fail(err, SM_EPROTO, "worker: unknown error %u, %u", code,
@@ -223,6 +227,30 @@ int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
     fail(&ret->error, -(int)code, "%s", message);
     ret->error.os_error = (int)os_error;
     return finish(from, "end message of the worker", err);
+}
+
+/* All are u64, in this order. */
+enum { FIGURE_COUNT = sizeof(struct worker_figures) / sizeof(uint64_t) };
+
+void worker_put_figures(struct buf *to, const struct worker_figures *figures)
+{
+    uint64_t numbers[FIGURE_COUNT];
+
+    memcpy(numbers, figures, sizeof numbers);
+    worker_put_simple(to, WORKER_FIGURES);
+    for (unsigned i = 0; i < FIGURE_COUNT; i++)
+        wire_put_u64(to, numbers[i]);
+}
+
+int worker_get_figures(struct wire_reader *from, struct worker_figures *ret,
+                       struct sm_error *err)
+{
+    uint64_t numbers[FIGURE_COUNT];
+
+    for (unsigned i = 0; i < FIGURE_COUNT; i++)
+        numbers[i] = wire_u64(from);
+    memcpy(ret, numbers, sizeof *ret);
+    return finish(from, "figures", err);
 }
 
 void worker_step_add(struct worker_steps *steps, const char *name,

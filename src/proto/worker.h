@@ -17,6 +17,7 @@
  *            WORKER_RESUME                    -> WORKER_RESUMED
  *            WORKER_SAVE + 2 descriptors      -> WORKER_SAVED
  *            WORKER_HOT + 1 descriptor        -> WORKER_HOT_DONE
+ *            WORKER_MEASURE                   -> WORKER_FIGURES
  *   answers  WORKER_PAUSED   the vcpus stand still; WORKER_RESUMED: they run
  *            WORKER_PROBED   what the hypervisor can do
  *            WORKER_STEPS    what was done when, once the guest's agent has
@@ -24,6 +25,7 @@
  *            WORKER_SAVED    the machine is in the files and runs again
  *            WORKER_HOT_DONE the file holds what the machine has written to
  *                            since it came out of its snapshot
+ *            WORKER_FIGURES  what the machine has used so far
  *            WORKER_ENDED    why there is no machine (any more); the last word
  */
 #ifndef SM_PROTO_WORKER_H
@@ -44,13 +46,15 @@ enum worker_type {
     WORKER_RESUME = 5,
     WORKER_SAVE = 6,
     WORKER_HOT = 7,
+    WORKER_MEASURE = 16,
     WORKER_PROBED = 64,
     WORKER_STEPS = 65,
     WORKER_ENDED = 66,
     WORKER_PAUSED = 67,
     WORKER_RESUMED = 68,
     WORKER_SAVED = 69,
-    WORKER_HOT_DONE = 70
+    WORKER_HOT_DONE = 70,
+    WORKER_FIGURES = 80
 };
 
 /* The descriptors of WORKER_START, in this order. Of a machine that comes out
@@ -75,6 +79,7 @@ enum worker_save_fd { WORKER_SAVE_STATE, WORKER_SAVE_MEMORY, WORKER_SAVE_FDS };
 struct worker_start {
     uint64_t memory_bytes;
     uint32_t vcpus;
+    uint32_t lifetime_ms; /* then it ends: WORKER_END_EXPIRED; 0: never */
     char *kernel_args; /* added to the command line; "" for none        */
     char *snapshot;    /* what the snapshot must be of; "": boot a kernel */
     uint64_t state_at; /* where its state begins in WORKER_FD_STATE       */
@@ -121,13 +126,27 @@ struct worker_steps {
     struct worker_step step[WORKER_STEPS_MAX];
 };
 
+/* What a machine has used since it was started. */
+struct worker_figures {
+    uint64_t vcpu_ns;    /* processor time of the vcpus, all together */
+    uint64_t process_ns; /* of the whole process, vcpus included      */
+    uint64_t rss_bytes;  /* of the process, guest memory included     */
+    uint64_t disk_read_bytes;
+    uint64_t disk_written_bytes;
+    uint64_t disk_reads;
+    uint64_t disk_writes;
+    uint64_t stream_in_bytes; /* through vsock to the guest */
+    uint64_t stream_out_bytes;
+};
+
 enum worker_end {
     WORKER_END_POWER_OFF, /* the guest switched itself off      */
     WORKER_END_REBOOT,    /* the guest asked for a restart      */
     WORKER_END_PANIC,     /* the guest's kernel panicked        */
     WORKER_END_CRASH,     /* triple fault or the like           */
     WORKER_END_STOPPED,   /* WORKER_STOP                        */
-    WORKER_END_FAILED     /* the host's side failed: see error  */
+    WORKER_END_FAILED,    /* the host's side failed: see error  */
+    WORKER_END_EXPIRED    /* its life-time was over             */
 };
 
 struct worker_ended {
@@ -147,6 +166,7 @@ void worker_put_steps(struct buf *to, const struct worker_steps *steps);
 void worker_put_save(struct buf *to, const struct worker_save *save);
 void worker_put_saved(struct buf *to, const struct worker_saved *saved);
 void worker_put_ended(struct buf *to, const struct worker_ended *ended);
+void worker_put_figures(struct buf *to, const struct worker_figures *figures);
 
 /* The message's type; the reader stands behind it. SM_EPROTO: too short or
  * another version. */
@@ -169,6 +189,8 @@ int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
                      struct sm_error *err);
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
                      struct sm_error *err);
+int worker_get_figures(struct wire_reader *from, struct worker_figures *ret,
+                       struct sm_error *err);
 
 /* Note that (name) was done at (at_ns); beyond WORKER_STEPS_MAX it is dropped.
  */

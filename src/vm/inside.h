@@ -5,6 +5,7 @@
 #include "arch/arch.h"
 #include "devices/bus.h"
 #include "devices/ioapic.h"
+#include "devices/virtio/blk.h"
 #include "devices/virtio/virtio.h"
 #include "devices/virtio/vsock.h"
 #include "vm/vm.h"

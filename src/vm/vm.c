@@ -3,6 +3,7 @@
 
 #include "base/own.h"
 #include "platform/random.h"
+#include "platform/usage.h"
 
 static void step(struct vm *vm, const char *what)
 {
@@ -203,6 +204,15 @@ void vm_pause(struct vm *vm)
 void vm_resume(struct vm *vm)
 {
     vm_vcpus_resume(vm);
+}
+
+void vm_measure(struct vm *vm, struct vm_figures *ret)
+{
+    *ret = (struct vm_figures){.disk = blk_counters(vm->blk),
+                               .streams = vsock_counters(vm->vsock)};
+    /* They are joined, and their clocks gone, in vm_vcpus_stop() only. */
+    for (uint32_t id = 0; id < vm->arch.vcpus; id++)
+        ret->vcpu_ns += usage_thread_ns(vm->vcpu[id].thread);
 }
 
 void vm_free(struct vm *vm)

@@ -25,6 +25,8 @@
 
 #include "base/log.h"
 #include "block/block.h"
+#include "devices/virtio/blk.h"
+#include "devices/virtio/vsock.h"
 #include "hypervisor/hv.h"
 #include "platform/loop.h"
 
@@ -139,6 +141,15 @@ void vm_free(struct vm *vm);
 /* Go on with the connection to (host_port) that a saved machine had, on (fd),
  * the machine's in any case. SM_EIMAGE: it had none; SM_EINVAL, SM_ENOMEM. */
 int vm_adopt(struct vm *vm, uint32_t host_port, int fd, struct sm_error *err);
+/* What the machine has used since it was made. */
+struct vm_figures {
+    uint64_t vcpu_ns; /* processor time of the vcpus, all together */
+    struct blk_counters disk;
+    struct vsock_counters streams;
+};
+
+/* Between vm_run() and vm_free(). */
+void vm_measure(struct vm *vm, struct vm_figures *ret);
 
 /* Connect to (guest_port) in the guest; (fd), a stream socket, is the
  * machine's in any case. SM_ELIMIT, SM_ENOMEM, SM_EINVAL. */

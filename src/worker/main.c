@@ -14,6 +14,7 @@
 #include "platform/channel.h"
 #include "platform/clock.h"
 #include "platform/process.h"
+#include "platform/usage.h"
 #include "proto/agent.h"
 #include "proto/worker.h"
 #include "snapshot/snapshot.h"
@@ -35,6 +36,7 @@ struct worker {
     struct loop *loop;
     struct loop_watch *watch;
     struct vm *vm;
+    struct loop_timer *lifetime;
     int agent_fd; /* for the agent's first connection; then -1 */
     struct console console;
     struct worker_steps steps;
@@ -271,6 +273,22 @@ static int make_machine(struct worker *worker, const struct worker_start *start,
     return rc;
 }
 
+static void life_over(void *context)
+{
+    finish(context, WORKER_END_EXPIRED, NULL);
+}
+
+static int limit_life(struct worker *worker, uint32_t lifetime_ms,
+                      struct sm_error *err)
+{
+    int rc =
+        loop_timer_new(worker->loop, life_over, worker, &worker->lifetime, err);
+
+    if (!rc)
+        loop_timer_start(worker->lifetime, lifetime_ms);
+    return rc;
+}
+
 static int take_start(struct worker *worker, struct wire_reader *from,
                       struct channel_message *message, struct sm_error *err)
 {
@@ -288,6 +306,8 @@ static int take_start(struct worker *worker, struct wire_reader *from,
     rc = worker_get_start(from, &start, err);
     if (!rc)
         rc = make_machine(worker, &start, message->fds, err);
+    if (!rc && start.lifetime_ms)
+        rc = limit_life(worker, start.lifetime_ms, err);
     worker_start_done(&start);
     return rc;
 }
@@ -370,6 +390,29 @@ static int take_hot(struct worker *worker,
     return 0;
 }
 
+static int take_measure(struct worker *worker, struct sm_error *err)
+{
+    struct worker_figures figures = {.process_ns = usage_process_ns(),
+                                     .rss_bytes = usage_resident_bytes()};
+    struct vm_figures vm;
+    struct buf message;
+
+    if (!worker->vm)
+        return fail(err, SM_EPROTO, "measured before the machine has started");
+    vm_measure(worker->vm, &vm);
+    figures.vcpu_ns = vm.vcpu_ns;
+    figures.disk_read_bytes = vm.disk.read_bytes;
+    figures.disk_written_bytes = vm.disk.written_bytes;
+    figures.disk_reads = vm.disk.reads;
+    figures.disk_writes = vm.disk.writes;
+    figures.stream_in_bytes = vm.streams.in_bytes;
+    figures.stream_out_bytes = vm.streams.out_bytes;
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_figures(&message, &figures);
+    tell(&message);
+    return 0;
+}
+
 static int take_message(struct worker *worker, struct channel_message *message,
                         struct sm_error *err)
 {
@@ -397,6 +440,8 @@ static int take_message(struct worker *worker, struct channel_message *message,
         return take_save(worker, &from, message, err);
     case WORKER_HOT:
         return take_hot(worker, message, err);
+    case WORKER_MEASURE:
+        return take_measure(worker, err);
     case WORKER_PROBED:
     case WORKER_STEPS:
     case WORKER_HOT_DONE:
@@ -404,6 +449,7 @@ static int take_message(struct worker *worker, struct channel_message *message,
     case WORKER_ENDED:
     case WORKER_PAUSED:
     case WORKER_RESUMED:
+    case WORKER_FIGURES:
         break;
     }
     return fail(err, SM_EPROTO, "unexpected message %d", (int)type);
@@ -455,6 +501,7 @@ int main(void)
     }
     loop_run(worker.loop);
     vm_free(worker.vm);
+    loop_timer_free(worker.lifetime);
     loop_unwatch(worker.watch);
     loop_free(worker.loop);
     return 0;

@@ -74,11 +74,30 @@ struct blk {
     bool read_only;
     uint8_t serial[BLK_SERIAL_BYTES];
     struct blk_state state;
+    struct blk_counters counters; /* atomic: read by others */
 };
 
 static struct blk *blk_of(struct virtio_device *device)
 {
     return CONTAINER_OF(device, struct blk, device);
+}
+
+static void count(uint64_t *counter, uint64_t more)
+{
+    __atomic_fetch_add(counter, more, __ATOMIC_RELAXED);
+}
+
+struct blk_counters blk_counters(const struct blk *blk)
+{
+    const struct blk_counters *from = &blk->counters;
+
+    return (struct blk_counters){
+        .read_bytes = __atomic_load_n(&from->read_bytes, __ATOMIC_RELAXED),
+        .written_bytes =
+            __atomic_load_n(&from->written_bytes, __ATOMIC_RELAXED),
+        .reads = __atomic_load_n(&from->reads, __ATOMIC_RELAXED),
+        .writes = __atomic_load_n(&from->writes, __ATOMIC_RELAXED),
+    };
 }
 
 /* ---- requests ---- */
@@ -130,17 +149,20 @@ static uint8_t serve_in(struct blk *blk, struct vq_chain *chain,
     struct sm_error err;
     uint64_t bytes = chain->write_left - 1; /* the status */
     uint64_t at;
-    unsigned count;
+    unsigned spans;
     int rc;
 
     if (!locate(blk, sector, bytes, &at))
         return STATUS_IOERR;
     if (!bytes)
         return STATUS_OK;
-    count = vq_chain_writable(chain, bytes, span, BLOCK_SPANS_MAX);
-    rc = block_read(blk->disk, at, span, count, &err);
-    if (!rc)
+    spans = vq_chain_writable(chain, bytes, span, BLOCK_SPANS_MAX);
+    rc = block_read(blk->disk, at, span, spans, &err);
+    if (!rc) {
         vq_chain_wrote(chain, bytes);
+        count(&blk->counters.reads, 1);
+        count(&blk->counters.read_bytes, bytes);
+    }
     return report(blk, rc, "read", &err);
 }
 
@@ -151,16 +173,20 @@ static uint8_t serve_out(struct blk *blk, struct vq_chain *chain,
     struct sm_error err;
     uint64_t bytes = chain->read_left;
     uint64_t at;
-    unsigned count;
+    unsigned spans;
     int rc;
 
     if (!is_writable(blk) || !locate(blk, sector, bytes, &at))
         return STATUS_IOERR;
     if (!bytes)
         return STATUS_OK;
-    count = vq_chain_readable(chain, bytes, span, BLOCK_SPANS_MAX);
-    rc = block_write(blk->disk, at, span, count, &err);
+    spans = vq_chain_readable(chain, bytes, span, BLOCK_SPANS_MAX);
+    rc = block_write(blk->disk, at, span, spans, &err);
     rc = write_through(blk, rc, &err);
+    if (!rc) {
+        count(&blk->counters.writes, 1);
+        count(&blk->counters.written_bytes, bytes);
+    }
     return report(blk, rc, "write", &err);
 }
 

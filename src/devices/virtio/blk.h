@@ -42,9 +42,19 @@ struct blk_state {
     uint8_t writeback; /* 1 with a write cache: only the driver can change it */
 };
 
+/* Of requests that were served, since the device was made. */
+struct blk_counters {
+    uint64_t read_bytes;
+    uint64_t written_bytes;
+    uint64_t reads;
+    uint64_t writes;
+};
+
 int blk_new(const struct blk_config *config, struct blk **ret,
             struct sm_error *err);
 struct virtio_device *blk_device(struct blk *blk);
+/* Any thread. */
+struct blk_counters blk_counters(const struct blk *blk);
 
 /*
  * Put (disk) in instead of the former one, which is flushed and freed; NULL:

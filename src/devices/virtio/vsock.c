@@ -313,3 +313,13 @@ struct virtio_device *vsock_device(struct vsock *vsock)
 {
     return &vsock->device;
 }
+
+struct vsock_counters vsock_counters(const struct vsock *vsock)
+{
+    const struct vsock_counters *from = &vsock->counters;
+
+    return (struct vsock_counters){
+        .in_bytes = __atomic_load_n(&from->in_bytes, __ATOMIC_RELAXED),
+        .out_bytes = __atomic_load_n(&from->out_bytes, __ATOMIC_RELAXED),
+    };
+}

@@ -105,9 +105,17 @@ struct vsock_connection_state {
     uint32_t told_forward; /* ... as last told to the guest */
 };
 
+/* Data that went through since the device was made, without headers. */
+struct vsock_counters {
+    uint64_t in_bytes; /* to the guest */
+    uint64_t out_bytes;
+};
+
 int vsock_new(const struct vsock_config *config, struct vsock **ret,
               struct sm_error *err);
 struct virtio_device *vsock_device(struct vsock *vsock);
+/* Any thread. */
+struct vsock_counters vsock_counters(const struct vsock *vsock);
 
 /*
  * Connect to (guest_port) in the guest. (fd) is a stream socket, the device's

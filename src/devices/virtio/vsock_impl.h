@@ -87,6 +87,7 @@ struct vsock {
     unsigned refusals; /* the oldest is refusal[0] */
     struct vsock_refusal refusal[VSOCK_REFUSALS_MAX];
     uint32_t next_host_port;
+    struct vsock_counters counters; /* atomic: read by others */
     bool event_pending; /* TRANSPORT_RESET waits for a guest buffer */
 };
 

@@ -229,6 +229,8 @@ static enum turn send_data(struct vsock_connection *connection)
     vq_chain_wrote(&chain, header.bytes);
     vq_push(vq, &chain);
     state->sent += header.bytes;
+    __atomic_fetch_add(&vsock->counters.in_bytes, header.bytes,
+                       __ATOMIC_RELAXED);
     state->told_forward = header.forward;
     return TURN_SENT;
 }

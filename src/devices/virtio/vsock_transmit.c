@@ -172,6 +172,8 @@ static void take_data(struct vsock_connection *connection,
         return;
     }
     state->received += bytes;
+    __atomic_fetch_add(&connection->vsock->counters.out_bytes, bytes,
+                       __ATOMIC_RELAXED);
     if (state->host_shut & VSOCK_SHUT_RECEIVE || !bytes) {
         state->forward += bytes;
         return;

@@ -104,13 +104,17 @@ static int listen_at(const char *path)
 static int serve(int fd, int listener, const char *etc, const char *cgroups)
 {
     struct guest *guest;
+    char kernel_log[96];
     const struct guest_config config = {
         .ops = &fake_ops,
         .etc = etc,
         .cgroup_root = cgroups,
+        .proc = "/proc",
+        .kernel_log = kernel_log,
     };
     struct sm_error err;
 
+    snprintf(kernel_log, sizeof kernel_log, "%s/kmsg", etc);
     if (guest_new(&config, &guest, &err) || guest_listen(guest, listener, &err))
         return 2;
     if (cgroups && !guest->cgroups)
@@ -148,7 +152,34 @@ static void on_closed(void *context, const struct sm_error *why)
     stand->why = *why;
 }
 
+static void on_figures(void *context, const struct agent_figures *figures)
+{
+    struct stand *stand = context;
+
+    stand->figures = *figures;
+}
+
+static void on_processes(void *context, const uint8_t *bytes, size_t count,
+                         bool last)
+{
+    struct stand *stand = context;
+
+    if (count)
+        assert_true(buf_append(&stand->processes, bytes, count));
+    stand->processes_whole = last;
+}
+
+static void on_oom(void *context, const struct agent_oom *oom)
+{
+    struct stand *stand = context;
+
+    stand->oom = *oom;
+}
+
 const struct session_events stand_events = {
+    .figures = on_figures,
+    .processes = on_processes,
+    .oom = on_oom,
     .hello = on_hello,
     .ready = on_ready,
     .pong = on_pong,
@@ -205,6 +236,8 @@ static void write_file(const char *folder, const char *name, const char *text)
 
 static void make_folder(struct stand *stand)
 {
+    char path[128];
+
     snprintf(stand->folder, sizeof stand->folder, "/tmp/agent-stand-XXXXXX");
     assert_non_null(mkdtemp(stand->folder));
     chmod(stand->folder, 0755);
@@ -213,6 +246,8 @@ static void make_folder(struct stand *stand)
     write_file(stand->folder, "passwd",
                "root:x:0:0:root:/root:/bin/sh\n"
                "worker:x:4242:4343:Worker:/home/worker:/bin/sh\n");
+    snprintf(path, sizeof path, "%s/kmsg", stand->folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
     write_file(stand->folder, "group",
                "root:x:0:\nworker:x:4343:\nextra:x:4444:a,worker,b\n");
 }
@@ -278,6 +313,7 @@ void stand_start(struct stand *stand, unsigned flags)
 
     alarm(TEST_SECONDS);
     *stand = (struct stand){.raw = -1, .listener = -1};
+    buf_init(&stand->processes, AGENT_PROCESSES_MAX);
     if (flags & STAND_CGROUPS)
         make_cgroups(stand);
     make_folder(stand);
@@ -334,8 +370,8 @@ int stand_call(const struct stand *stand)
 
 static void remove_folder(const char *folder)
 {
-    static const char *const names[] = {"passwd", "group",  "agent",
-                                        "host",   "script", "pipe"};
+    static const char *const names[] = {"passwd", "group", "agent", "host",
+                                        "script", "pipe",  "kmsg"};
     char path[128];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -359,6 +395,7 @@ void stand_stop(struct stand *stand)
     assert_int_equal(WEXITSTATUS(status), 0);
     close(stand->listener);
     loop_free(stand->loop);
+    buf_done(&stand->processes);
     remove_folder(stand->folder);
     remove_cgroups(stand);
     alarm(0);

@@ -32,6 +32,10 @@ struct stand {
     bool closed;
     uint64_t pong;
     struct agent_hello guest_hello;
+    struct agent_figures figures;
+    struct buf processes; /* that came so far */
+    bool processes_whole;
+    struct agent_oom oom; /* the last */
     struct sm_error why;
 };
 

@@ -239,6 +239,7 @@ static void test_api_machine_config_is_checked_before_anything_is_made(
                            .runtime_dir = (char[]){"/r"}};
     struct sm_image image = {
         .result = {.rootfs = (char[]){"/r"},
+                   .digest = (char[]){"sha256:00"},
                    .config = {.workdir = (char[]){""}, .user = (char[]){""}}}};
 
     (void)state;
@@ -301,6 +302,113 @@ static void test_api_machine_config_is_checked_before_anything_is_made(
     }
 }
 
+/* A machine of an image that has nothing in it. */
+static int make_machine(const struct sm_machine_config *config,
+                        struct sm_machine **ret, struct sm_error *err)
+{
+    struct sm_host host = {.home = (char[]){"/h"},
+                           .runtime_dir = (char[]){"/r"}};
+    struct sm_image image = {
+        .result = {.rootfs = (char[]){"/r"},
+                   .digest = (char[]){"sha256:00"},
+                   .config = {.workdir = (char[]){""}, .user = (char[]){""}}}};
+
+    return sm_machine_new(&host, &image, config, ret, err);
+}
+
+static void test_api_limits_and_labels_are_checked(void **state)
+{
+    static const struct sm_limit bad[] = {
+        {"nofiles", 1, 1}, {"nofile", 2, 1}, {NULL, 1, 1}, {"", 1, 1}};
+    static const struct sm_limit good = {"nofile", 1, UINT64_MAX};
+    static const char *const nameless[] = {"a=b", "=c", NULL};
+    static const char *const labels[] = {"a=1", "b", "a=\"2\"", NULL};
+    struct sm_machine *machine = NULL;
+    struct sm_machine_config config;
+    struct sm_machine_stats stats;
+    struct sm_event event;
+    char *text = NULL;
+
+    (void)state;
+    sm_machine_config_init(&config);
+    config.limit_count = 1;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        config.limits = &bad[i];
+        assert_int_equal(make_machine(&config, &machine, NULL), SM_EINVAL);
+    }
+    config.limits = &good;
+    config.limit_count = 17;
+    assert_int_equal(make_machine(&config, &machine, NULL), SM_EINVAL);
+    config.limit_count = 1;
+    config.labels = nameless;
+    assert_int_equal(make_machine(&config, &machine, NULL), SM_EINVAL);
+    config.labels = labels;
+    config.processes_max = (1 << 22) + 1;
+    assert_int_equal(make_machine(&config, &machine, NULL), SM_EINVAL);
+    config.processes_max = 5;
+    config.workdir = "here";
+    assert_int_equal(make_machine(&config, &machine, NULL), SM_EINVAL);
+    config.workdir = "/";
+    assert_null(machine);
+    assert_int_equal(make_machine(&config, &machine, NULL), 0);
+    assert_int_equal(
+        sm_machine_inspect(machine, SM_INSPECT_MACHINE, &text, NULL), 0);
+    assert_non_null(
+        strstr(text, "\"labels\":{\"b\":\"\",\"a\":\"\\\"2\\\"\"}"));
+    assert_non_null(strstr(text, "{\"name\":\"nofile\",\"soft\":1,"));
+    free(text);
+    assert_int_equal(
+        sm_machine_inspect(machine, SM_INSPECT_PROCESSES, &text, NULL),
+        SM_ESTATE);
+    assert_int_equal(
+        sm_machine_inspect(machine, (enum sm_inspection)7, &text, NULL),
+        SM_EINVAL);
+    assert_int_equal(sm_machine_stats(machine, &stats, NULL), SM_ESTATE);
+    assert_int_equal(sm_machine_next_event(machine, SM_NOWAIT, &event, NULL),
+                     SM_ESTATE);
+    sm_machine_free(machine);
+}
+
+/* What a second thread gets while the first is in a call that waits. */
+static void test_api_two_waits_at_once_are_told(void **state)
+{
+    struct sm_machine *machine = NULL;
+    struct sm_machine_stats stats;
+    struct sm_exec_config command;
+    struct sm_exit_status status;
+    struct sm_machine_end end;
+    struct sm_event event;
+    struct sm_exec *exec = NULL;
+    char *text = NULL;
+    char byte;
+
+    (void)state;
+    sm_exec_config_init(&command);
+    command.argv = ls;
+    assert_int_equal(make_machine(NULL, &machine, NULL), 0);
+    assert_int_equal(sm_exec_new(machine, &command, &exec, NULL), 0);
+    assert_int_equal(machine_enter(machine, NULL), 0);
+    assert_int_equal(sm_machine_start(machine, 0, NULL), SM_EBUSY);
+    assert_int_equal(sm_machine_wait(machine, 0, &end, NULL), SM_EBUSY);
+    assert_int_equal(sm_machine_stop(machine, 0, NULL), SM_EBUSY);
+    assert_int_equal(sm_machine_pause(machine, NULL), SM_EBUSY);
+    assert_int_equal(sm_machine_resume(machine, NULL), SM_EBUSY);
+    assert_int_equal(sm_machine_stats(machine, &stats, NULL), SM_EBUSY);
+    assert_int_equal(sm_machine_next_event(machine, 0, &event, NULL), SM_EBUSY);
+    assert_int_equal(
+        sm_machine_inspect(machine, SM_INSPECT_PROCESSES, &text, NULL),
+        SM_EBUSY);
+    assert_int_equal(sm_exec_wait(exec, 0, &status, NULL), SM_EBUSY);
+    assert_int_equal(sm_exec_wait_started(exec, 0, NULL), SM_EBUSY);
+    assert_int_equal(sm_exec_read(exec, 1, &byte, 1, 0, NULL), SM_EBUSY);
+    assert_int_equal(sm_exec_write(exec, "x", 1, 0, NULL), SM_EBUSY);
+    sm_machine_dispatch(machine);
+    machine_leave(machine);
+    assert_int_equal(sm_machine_wait(machine, 0, &end, NULL), SM_ESTATE);
+    sm_exec_free(exec);
+    sm_machine_free(machine);
+}
+
 static void test_api_exit_code_is_what_a_shell_would_say(void **state)
 {
     (void)state;
@@ -321,6 +429,8 @@ int main(void)
         cmocka_unit_test(test_api_image_work_gets_what_registries_need),
         cmocka_unit_test(
             test_api_machine_config_is_checked_before_anything_is_made),
+        cmocka_unit_test(test_api_limits_and_labels_are_checked),
+        cmocka_unit_test(test_api_two_waits_at_once_are_told),
         cmocka_unit_test(test_api_exit_code_is_what_a_shell_would_say),
     };
 

@@ -45,11 +45,14 @@ static const struct agent_setup setup = {
     .mount_count = ARRAY_LEN(mounts),
     .files = files,
     .file_count = ARRAY_LEN(files),
+    .processes_max = 100,
 };
 
 static const char *const argv[] = {"sh", "-c", "", NULL};
 static const char *const env[] = {"A=b", "C=", NULL};
 static const struct agent_rlimit limits[] = {{7, 5, UINT64_MAX}};
+static const char *const second[] = {"echo", "2", NULL};
+static const char *const *const then[] = {second, argv};
 static const struct agent_exec exec = {
     .argv = argv,
     .env = env,
@@ -64,6 +67,10 @@ static const struct agent_exec exec = {
     .err_window = 2000,
     .rlimits = limits,
     .rlimit_count = ARRAY_LEN(limits),
+    .then = then,
+    .then_count = ARRAY_LEN(then),
+    .files = files,
+    .file_count = ARRAY_LEN(files),
 };
 
 static void test_agent_setup_survives_the_wire(void **state)
@@ -95,6 +102,7 @@ static void test_agent_setup_survives_the_wire(void **state)
     assert_memory_equal(got.files[0].bytes, "a\0b", 3);
     assert_int_equal(got.files[1].mode, 04755);
     assert_int_equal(got.files[1].gid, 8);
+    assert_int_equal(got.processes_max, 100);
     agent_setup_done(&got);
     buf_done(&buf);
 }
@@ -128,6 +136,12 @@ static void test_agent_exec_survives_the_wire(void **state)
     assert_int_equal(got.err_window, 2000);
     assert_int_equal(got.rlimit_count, 1);
     assert_int_equal(got.rlimits[0].hard, UINT64_MAX);
+    assert_int_equal(got.then_count, 2);
+    assert_string_equal(got.then[0][1], "2");
+    assert_null(got.then[0][2]);
+    assert_string_equal(got.then[1][0], "sh");
+    assert_int_equal(got.file_count, 2);
+    assert_memory_equal(got.files[0].bytes, "a\0b", 3);
     agent_exec_done(&got);
     buf_done(&buf);
 }
@@ -287,6 +301,11 @@ static void test_agent_short_messages_survive_the_wire(void **state)
     const struct agent_exit exited = {true, 9, AGENT_EXIT_TIMEOUT, 1, 2, 3, 4};
     const struct agent_failure failure = {AGENT_NOT_EXECUTABLE, 13, "no"};
     const struct agent_shutdown shutdown = {AGENT_REBOOT, 77};
+    const struct agent_figures figures = {1, 2, 3, UINT64_MAX, 5, 6};
+    const struct agent_oom oom = {77, "x\033y"};
+    struct agent_figures got_figures;
+    struct agent_oom got_oom;
+    enum agent_report report;
     struct agent_shutdown got_shutdown;
     struct agent_failure got_failure;
     struct agent_exit got_exit;
@@ -338,7 +357,57 @@ static void test_agent_short_messages_survive_the_wire(void **state)
     CARRIED(agent_put_ping(&buf, AGENT_PING, 6),
             agent_get_ping(&number, &frame, NULL), host);
     assert_int_equal(number, 6);
+    CARRIED(agent_put_report(&buf, AGENT_REPORT_PROCESSES),
+            agent_get_report(&report, &frame, NULL), host);
+    assert_int_equal(report, AGENT_REPORT_PROCESSES);
+    CARRIED(agent_put_figures(&buf, &figures),
+            agent_get_figures(&got_figures, &frame, NULL), guest);
+    assert_memory_equal(&got_figures, &figures, sizeof figures);
+    CARRIED(agent_put_oom(&buf, &oom), agent_get_oom(&got_oom, &frame, NULL),
+            guest);
+    assert_int_equal(got_oom.pid, 77);
+    assert_string_equal(got_oom.name, "x?y");
 #undef CARRIED
+    buf_done(&buf);
+}
+
+static void test_agent_processes_survive_the_wire(void **state)
+{
+    static char longest[AGENT_COMMAND_MAX + 10];
+    const struct agent_process process = {
+        .pid = 5,
+        .parent = 1,
+        .uid = 1000,
+        .threads = 3,
+        .state = 'S',
+        .rss_bytes = 4096,
+        .cpu_ns = UINT64_MAX,
+        .started_ns = 7,
+        .command = longest,
+        .command_count = sizeof longest,
+    };
+    struct agent_process got;
+    struct wire_reader from;
+    struct buf buf;
+
+    (void)state;
+    memset(longest, 'x', sizeof longest);
+    buf_init(&buf, 1 << 16);
+    agent_put_process(&buf, &process);
+    agent_put_process(&buf, &process);
+    wire_read(&from, buf.data, buf.size);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(agent_get_process(&got, &from, NULL), 0);
+        assert_memory_equal(&got, &process,
+                            offsetof(struct agent_process, state));
+        assert_int_equal(got.cpu_ns, UINT64_MAX);
+        assert_int_equal(got.command_count, AGENT_COMMAND_MAX);
+    }
+    assert_true(wire_end(&from));
+    for (size_t count = 0; count < buf.size / 2; count++) {
+        wire_read(&from, buf.data, count);
+        assert_int_equal(agent_get_process(&got, &from, NULL), SM_EPROTO);
+    }
     buf_done(&buf);
 }
 
@@ -395,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_agent_list_of_empty_strings_fits),
         cmocka_unit_test(test_agent_requests_without_memory),
         cmocka_unit_test(test_agent_short_messages_survive_the_wire),
+        cmocka_unit_test(test_agent_processes_survive_the_wire),
         cmocka_unit_test(test_agent_long_words_of_the_guest_are_cut),
         cmocka_unit_test(test_agent_every_type_has_one_direction),
     };

@@ -31,6 +31,7 @@ static struct {
     struct worker_probed probed;
     struct worker_steps steps;
     struct worker_ended ended;
+    struct worker_figures figures;
 } got;
 
 static void forget(void)
@@ -45,6 +46,7 @@ static void put_start(struct buf *to)
     worker_put_start(
         to, &(struct worker_start){.memory_bytes = UINT64_C(0x123456789a),
                                    .vcpus = 7,
+                                   .lifetime_ms = 90000,
                                    .kernel_args = (char[]){"quiet foo=1"},
                                    .snapshot = (char[]){"template"},
                                    .state_at = UINT64_C(0x2000000000)});
@@ -58,7 +60,7 @@ static int get_start(struct wire_reader *from)
 static bool same_start(void)
 {
     return got.start.memory_bytes == UINT64_C(0x123456789a) &&
-           got.start.vcpus == 7 &&
+           got.start.vcpus == 7 && got.start.lifetime_ms == 90000 &&
            strcmp(got.start.kernel_args, "quiet foo=1") == 0 &&
            strcmp(got.start.snapshot, "template") == 0 &&
            got.start.state_at == UINT64_C(0x2000000000);
@@ -163,6 +165,24 @@ static bool same_ended(void)
                   "overlay: No space left on device") == 0;
 }
 
+static const struct worker_figures figures = {
+    1, 2, 3, 4, 5, 6, 7, UINT64_MAX, UINT64_C(0x123456789a)};
+
+static void put_figures(struct buf *to)
+{
+    worker_put_figures(to, &figures);
+}
+
+static int get_figures(struct wire_reader *from)
+{
+    return worker_get_figures(from, &got.figures, NULL);
+}
+
+static bool same_figures(void)
+{
+    return memcmp(&got.figures, &figures, sizeof figures) == 0;
+}
+
 static const struct kind kinds[] = {
     {"start", WORKER_START, put_start, get_start, same_start},
     {"save", WORKER_SAVE, put_save, get_save, same_save},
@@ -170,6 +190,7 @@ static const struct kind kinds[] = {
     {"probed", WORKER_PROBED, put_probed, get_probed, same_probed},
     {"steps", WORKER_STEPS, put_steps, get_steps, same_steps},
     {"ended", WORKER_ENDED, put_ended, get_ended, same_ended},
+    {"figures", WORKER_FIGURES, put_figures, get_figures, same_figures},
 };
 
 /* Type and payload of (count) bytes at (bytes), in a block of just that size,
@@ -257,7 +278,7 @@ static void test_worker_message_with_more_behind_it_is_refused(void **state)
 static void check_ranges(void)
 {
     assert_in_range(got.probed.verdict, 0, WORKER_UNUSABLE);
-    assert_in_range(got.ended.end, 0, WORKER_END_FAILED);
+    assert_in_range(got.ended.end, 0, WORKER_END_EXPIRED);
     assert_in_range(-got.ended.error.code, 0, ERROR_COUNT);
     assert_true(got.ended.error.os_error >= 0);
     assert_in_range(got.steps.count, 0, WORKER_STEPS_MAX);
@@ -313,7 +334,7 @@ static void test_worker_numbers_out_of_range_are_refused(void **state)
     } table[] = {
         {0, 0, 0, 0},
         {WORKER_END_FAILED, ERROR_COUNT, 0x7fffffff, 0},
-        {WORKER_END_FAILED + 1, 1, 0, SM_EPROTO},
+        {WORKER_END_EXPIRED + 1, 1, 0, SM_EPROTO},
         {UINT32_MAX, 1, 0, SM_EPROTO},
         {0, ERROR_COUNT + 1, 0, SM_EPROTO},
         {0, 0x10001, 0, SM_EPROTO},
@@ -462,7 +483,7 @@ static void test_worker_ends_have_texts_of_their_own(void **state)
 /* Each allocation of a decoder fails in turn. */
 static void test_worker_without_memory_fails_and_leaks_nothing(void **state)
 {
-    static const size_t strings[] = {2, 1, 0, 2, 0, 0};
+    static const size_t strings[] = {2, 1, 0, 2, 0, 0, 0};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

@@ -1,0 +1,48 @@
+/* keeper_inside.h: what keeper.c and serve.c share. */
+#ifndef SM_CLI_KEEPER_INSIDE_H
+#define SM_CLI_KEEPER_INSIDE_H
+
+#include "control.h"
+#include "keeper.h"
+#include "relay.h"
+
+struct client {
+    struct client *next;
+    int fd;
+    struct control_reader reader;
+    struct control_reader streams; /* keeps a command's descriptors open */
+    struct sm_exec *exec;          /* NULL: none yet */
+    bool waits;                    /* for the machine's command to end */
+    bool follows;                  /* the journal */
+    bool attached;                 /* to the machine's command */
+    struct relay out;              /* of the command, to an attached one */
+    struct relay in;               /* to the command */
+    bool gone;
+};
+
+/* What keeper_run() works on. */
+struct service {
+    struct keeper *keeper;
+    int listener;
+    struct client *clients;
+    size_t client_count;
+    int64_t kill_at_ms;  /* on the monotonic clock; 0: no stop under way */
+    int64_t leave_at_ms; /* the end does not wait for readers any longer */
+    bool killed;         /* that time came, or somebody wanted it at once */
+    bool ended;
+    int rc;
+    struct sm_exit_status status;
+    struct sm_error err;
+};
+
+int64_t keeper_now_ms(void);
+
+/* serve.c: do what a client asks for with the message in its reader. */
+void serve_message(struct service *service, struct client *client);
+/* Tell it how its command, or the machine's, ended. */
+void serve_ended(struct client *client, const struct sm_exit_status *status);
+void serve_failed(struct client *client, int rc, const struct sm_error *err);
+/* The command takes bytes again, or somebody has sent some. */
+void serve_input(struct service *service, struct client *client);
+
+#endif

@@ -1,0 +1,414 @@
+/* launch.c: image -> machine -> command -> its exit status; see run.h. */
+#include "control.h"
+#include "events.h"
+#include "forward.h"
+#include "host.h"
+#include "keeper.h"
+#include "run.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* One run, from its options to its end. */
+struct run {
+    const struct run_options *options;
+    char **rest; /* image, command */
+    struct sm_host *host;
+    struct sm_image *image;
+    struct sm_machine *machine;
+    struct sm_exec *exec;
+    struct record record;
+    struct terminal terminal;
+    struct forward forward;
+    bool has_terminal;
+    int report; /* -d: where the parent waits for news; -1 */
+};
+
+static void send_signal(void *context, int number)
+{
+    struct run *run = context;
+
+    sm_exec_signal(run->exec, number, NULL);
+}
+
+static void send_size(void *context, uint32_t rows, uint32_t columns)
+{
+    struct run *run = context;
+
+    sm_exec_resize(run->exec, rows, columns, NULL);
+}
+
+static void give_up(void *context)
+{
+    struct run *run = context;
+
+    sm_machine_kill(run->machine);
+}
+
+static const struct forward_events forward_events = {
+    .signal = send_signal,
+    .resize = send_size,
+    .give_up = give_up,
+};
+
+/* The extras on standard error that --cost and --console ask for. */
+static void report(const struct run_options *options,
+                   struct sm_machine *machine)
+{
+    char *text = NULL;
+
+    if (options->cost && sm_machine_cost(machine, &text, NULL) == 0)
+        fprintf(stderr, "%s\n", text);
+    free(text);
+    text = NULL;
+    if (options->console && sm_machine_log(machine, &text, NULL) == 0)
+        fputs(text, stderr);
+    free(text);
+}
+
+/* -d: the machine is up. Let go of the terminal and tell the parent. */
+static void let_go(struct run *run)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    setsid();
+    for (int fd = 0; null >= 0 && fd <= 2; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+    /* One that does not listen any more has been killed: we stay. */
+    if (write(run->report, run->record.id, RECORD_ID_DIGITS) < 0)
+        errno = 0;
+    close(run->report);
+    run->report = -1;
+}
+
+/*
+ * The machine's worker gets this process's standard error for as long as it
+ * lives. That of a machine which lives on must not be the caller's: in
+ * `$(supermachine run -d ... 2>&1)` the shell waits for everybody who has it.
+ */
+static int start_machine(struct run *run, struct sm_error *err)
+{
+    int ours = -1;
+    int null = -1;
+    int rc;
+
+    if (run->options->detach) {
+        ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    }
+    if (ours >= 0 && null >= 0)
+        dup2(null, STDERR_FILENO);
+    rc = sm_machine_start(run->machine, 0, err);
+    if (ours >= 0) {
+        dup2(ours, STDERR_FILENO);
+        close(ours);
+    }
+    if (null >= 0)
+        close(null);
+    return rc;
+}
+
+/* Keep the machine until its command has ended. */
+static int keep(struct run *run, int listener, struct sm_exit_status *status,
+                struct sm_error *err)
+{
+    struct keeper keeper = {
+        .record = &run->record,
+        .machine = run->machine,
+        .exec = run->exec,
+        .journal = {.fd = -1},
+        .logged = run->record.logged,
+    };
+    int rc = 0;
+
+    if (keeper.logged)
+        rc = journal_open(&keeper.journal, &run->record, err);
+    if (!rc)
+        rc = start_machine(run, err);
+    /* Only one that really runs may be left alone. */
+    if (!rc && run->options->detach)
+        rc = sm_exec_wait_started(run->exec, 0, err);
+    if (rc) {
+        close(listener);
+        journal_close(&keeper.journal);
+        return rc;
+    }
+    run->record.started_ns = record_now_ns();
+    run->record.state = RECORD_RUNNING;
+    rc = record_save(&run->record, err);
+    events_note(&run->record, "start", NULL, NULL);
+    if (!rc && run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_RAW);
+    if (!rc && run->options->detach)
+        let_go(run);
+    if (!rc)
+        rc = keeper_run(&keeper, listener, status, err);
+    else
+        close(listener);
+    journal_close(&keeper.journal);
+    return rc;
+}
+
+/* With the caller's signals and terminal in the command's hands. */
+static int keep_in_foreground(struct run *run, int listener,
+                              struct sm_exit_status *status,
+                              struct sm_error *err)
+{
+    int rc;
+
+    run->forward = (struct forward){
+        .events = &forward_events,
+        .context = run,
+        .terminal = run->has_terminal ? &run->terminal : NULL,
+    };
+    if (run->has_terminal)
+        terminal_init(&run->terminal);
+    if (!forward_start(&run->forward)) {
+        close(listener);
+        return text_fail(err, SM_ENOMEM, "no thread for signals");
+    }
+    if (run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_WAITING);
+    rc = keep(run, listener, status, err);
+    if (run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_BEFORE);
+    forward_stop(&run->forward);
+    return rc;
+}
+
+static int run_command(struct run *run, struct sm_exit_status *status,
+                       struct sm_error *err)
+{
+    const struct run_options *options = run->options;
+    struct sm_exec_config command;
+    int listener;
+    int rc;
+
+    sm_exec_config_init(&command);
+    if (options->timeout_ms != UINT64_MAX)
+        command.timeout_ms = (uint32_t)options->timeout_ms;
+    command.tty = options->tty || (!options->detach && terminal_is_here());
+    terminal_size(&command.rows, &command.columns);
+    if (!options->detach)
+        command.stdin_fd = STDIN_FILENO;
+    else
+        command.stdout_fd = command.stderr_fd = SM_BYTES;
+    if (options->detach && options->interactive)
+        command.stdin_fd = SM_BYTES;
+    run->has_terminal = command.tty && !options->detach;
+    rc = sm_exec_new(run->machine, &command, &run->exec, err);
+    if (rc)
+        return rc;
+    listener = control_listen(&run->record, err);
+    if (listener < 0)
+        return listener;
+    rc = options->detach ? keep(run, listener, status, err)
+                         : keep_in_foreground(run, listener, status, err);
+    report(options, run->machine);
+    return rc;
+}
+
+static int exit_status(const struct run *run, int rc,
+                       const struct sm_error *err,
+                       const struct sm_exit_status *status)
+{
+    bool silent = (rc == SM_EGUEST || rc == SM_ETIMEOUT) &&
+                  !run->record.started_ns && !run->options->console;
+
+    if (!rc && status->out_of_memory)
+        complain("run: killed: out of memory: the machine has %llu MiB: see "
+                 "--memory",
+                 (unsigned long long)run->record.memory_bytes >> 20);
+    if (!rc)
+        return sm_exit_code(status);
+    complain("run: %s%s", err->message,
+             silent ? " (what its kernel printed, --console shows)" : "");
+    if (rc == SM_ENOCMD)
+        return EXIT_NOT_FOUND;
+    return rc == SM_ENOEXEC ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
+}
+
+/* (words), NULL at the end or alone, with (between) between them. */
+static char *join(char *const *words, const char *between)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+
+    if (!to)
+        return NULL;
+    for (int i = 0; words && words[i]; i++)
+        fprintf(to, "%s%s", i ? between : "", words[i]);
+    fclose(to);
+    return text;
+}
+
+static int make_record(struct run *run, struct sm_error *err)
+{
+    const struct run_options *options = run->options;
+    struct record *record = &run->record;
+    char home[HOME_MAX];
+    int rc = cli_home(home, err);
+
+    if (!rc)
+        rc = record_create(home, options->name, record, err);
+    if (rc)
+        return rc;
+    record->created_ns = record_now_ns();
+    record->memory_bytes = options->memory_bytes;
+    record->cpus = options->cpus;
+    record->pid = (uint32_t)getpid();
+    record->stop_signal = options->stop_signal;
+    record->detached = record->logged = options->detach;
+    record->stop_timeout_ms = (uint32_t)options->stop_timeout_ms;
+    record->tty = options->tty || (!options->detach && terminal_is_here());
+    record->open_stdin = !options->detach || options->interactive;
+    /* What nobody named and nobody detached leaves nothing behind. */
+    record->remove = options->remove || (!options->detach && !options->name);
+    record->command = join(run->rest + 1, " ");
+    record->labels = join((char *const *)(uintptr_t)options->labels.item, "\n");
+    if (!record->command || !record->labels ||
+        !record_set(&record->image, run->rest[0]))
+        return text_fail(err, SM_ENOMEM, "out of memory");
+    rc = record_save(record, err);
+    if (!rc)
+        events_note(record, "create", NULL, NULL);
+    return rc;
+}
+
+static int make_machine(struct run *run, struct sm_error *err)
+{
+    const struct run_options *options = run->options;
+    struct sm_machine_config config;
+    char hostname[RECORD_ID_SHOWN + 1];
+    int rc;
+
+    memcpy(hostname, run->record.id, RECORD_ID_SHOWN);
+    hostname[RECORD_ID_SHOWN] = '\0';
+    sm_machine_config_init(&config);
+    config.memory_bytes = options->memory_bytes;
+    config.vcpus = options->cpus;
+    config.kernel = options->kernel;
+    config.hostname = options->hostname ? options->hostname : hostname;
+    config.kernel_args = options->kernel_args;
+    config.cold = options->cold || options->console;
+    config.name = run->record.name;
+    config.labels = options->labels.item;
+    config.entrypoint = options->entrypoint;
+    config.argv = (const char *const *)run->rest + 1;
+    config.env = options->env.item;
+    config.workdir = options->workdir;
+    config.user = options->user;
+    config.limits = options->limits.item;
+    config.limit_count = options->limits.count;
+    config.processes_max = options->processes_max;
+    if (options->lifetime_ms != UINT64_MAX)
+        config.lifetime_ms = (uint32_t)options->lifetime_ms;
+    rc = sm_machine_new(run->host, run->image, &config, &run->machine, err);
+    if (!rc)
+        rc = sm_machine_inspect(run->machine, SM_INSPECT_MACHINE,
+                                &run->record.config, err);
+    return rc ? rc : record_save(&run->record, err);
+}
+
+/* Everything, in the process that keeps the machine. */
+static int run_here(const struct run_options *options, char **rest, int report)
+{
+    struct run run = {.options = options,
+                      .rest = rest,
+                      .record = {.folder = -1, .lock = -1},
+                      .report = report};
+    struct sm_exit_status status = {0};
+    struct sm_error err = {0};
+    bool recorded;
+    int rc = cli_host_open(&run.host, &err);
+
+    if (!rc)
+        rc = cli_image_open(run.host, rest[0], &options->image, &run.image,
+                            &err);
+    if (!rc)
+        rc = make_record(&run, &err);
+    recorded = run.record.folder >= 0;
+    if (!rc)
+        rc = make_machine(&run, &err);
+    if (!rc)
+        rc = run_command(&run, &status, &err);
+    rc = exit_status(&run, rc, &err, &status);
+    /* Nobody waits for the worker to be gone: taking a machine apart may cost
+     * its host more than all that came before. */
+    if (run.machine)
+        sm_machine_kill(run.machine);
+    /* What never ran is not worth keeping. */
+    if (recorded && (run.record.remove || !run.record.started_ns ||
+                     run.record.state != RECORD_EXITED)) {
+        record_remove(&run.record);
+        events_note(&run.record, "destroy", NULL, NULL);
+    }
+    record_done(&run.record);
+    sm_image_free(run.image);
+    return rc;
+}
+
+/* -d: until the child's machine is up, or the child has said why not. */
+static int await_child(pid_t child, int news)
+{
+    char id[RECORD_ID_DIGITS + 1];
+    ssize_t count;
+    int status;
+
+    do {
+        count = read(news, id, RECORD_ID_DIGITS);
+    } while (count < 0 && errno == EINTR);
+    if (count == RECORD_ID_DIGITS) {
+        id[count] = '\0';
+        printf("%s\n", id);
+        return fflush(stdout) == 0 ? 0 : EXIT_OURS;
+    }
+    if (waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+        WEXITSTATUS(status) != 0)
+        return WEXITSTATUS(status);
+    complain("run: the machine's keeper died");
+    return EXIT_OURS;
+}
+
+static int run_detached(const struct run_options *options, char **rest)
+{
+    int ends[2];
+    pid_t child;
+    int status;
+
+    if (pipe(ends) != 0) {
+        complain("run: pipe: %s", strerror(errno));
+        return EXIT_OURS;
+    }
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        exit(run_here(options, rest, ends[1]));
+    }
+    close(ends[1]);
+    if (child < 0) {
+        complain("run: new process: %s", strerror(errno));
+        status = EXIT_OURS;
+    } else {
+        status = await_child(child, ends[0]);
+    }
+    close(ends[0]);
+    return status;
+}
+
+int run_image(const struct run_options *options, char **words)
+{
+    return options->detach ? run_detached(options, words)
+                           : run_here(options, words, -1);
+}

@@ -1,0 +1,45 @@
+/* run.h: what `supermachine run` was asked for, and the doing of it. */
+#ifndef SM_CLI_RUN_H
+#define SM_CLI_RUN_H
+
+#include "image.h"
+#include "options.h"
+#include "rlimits.h"
+
+struct run_options {
+    uint64_t memory_bytes;
+    uint32_t cpus;
+    struct option_list env_given;
+    struct option_list env_files;
+    struct option_list env; /* both together, whole */
+    struct option_list labels;
+    const char *name;
+    uint32_t stop_signal;
+    bool detach;
+    bool remove;
+    uint64_t timeout_ms;      /* UINT64_MAX: none was given */
+    uint64_t lifetime_ms;     /* likewise */
+    uint64_t stop_timeout_ms; /* of `supermachine stop` */
+    struct option_list ulimits;
+    struct limits limits; /* these, understood */
+    uint32_t processes_max;
+    const char *workdir;
+    const char *user;
+    const char *entrypoint;
+    const char *hostname;
+    const char *kernel;
+    const char *kernel_args;
+    bool interactive; /* without -d stdin is always handed on */
+    bool tty;
+    struct image_options image;
+    const char *pull;
+    bool cost;
+    bool console;
+    bool cold;
+};
+
+/* Image, machine, command, in the foreground or, with -d, by a child that stays
+ * behind. (words) are the image and the command. Returns the exit status. */
+int run_image(const struct run_options *options, char **words);
+
+#endif
