@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # faithful.sh: root file systems are what the images say: the same, mounted,
 # as what `umoci unpack` makes of the image, and sound. Needs no hypervisor,
-# but a root that may mount; where there is none it moves into the test bed.
+# but a root that may mount; where there is none it moves into the test bed,
+# which takes many times as long.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/report.sh
@@ -16,7 +17,7 @@ if [ "${1:-}" = --inside ]; then
 elif unshare --mount true 2>/dev/null && losetup -f >/dev/null 2>&1; then
     place=build # /tmp need not have extended attributes
 else
-    exec tools/with-kvm --memory 4096 --disk 8G --timeout 1200 -- \
+    exec tools/with-kvm --memory 4096 --disk 8G --timeout 2700 -- \
         tests/system/faithful.sh --inside
 fi
 [ "$place" != /disk ] || modprobe loop
