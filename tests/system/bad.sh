@@ -44,6 +44,25 @@ bad workdir_relative 'not absolute' \
     supermachine run --workdir here "oci:$image" true
 bad hostname 'host name' supermachine run --hostname 'a b' "oci:$image" true
 
+bad timeout_0 'timeout: more than nothing' \
+    supermachine run --timeout 0 "oci:$image" true
+bad timeout_negative 'not a time' \
+    supermachine run --timeout -1 "oci:$image" true
+bad lifetime_word 'not a time' \
+    supermachine run --lifetime soon "oci:$image" true
+bad ulimit_word 'ulimit.*SOFT' \
+    supermachine run --ulimit nofile=many "oci:$image" true
+bad ulimit_name 'none of as, core' \
+    supermachine run --ulimit files=1 "oci:$image" true
+bad memory_before_the_image 'memory of 1024 bytes' \
+    supermachine run --memory 1k "oci:$scratch/nowhere" true
+# shellcheck disable=SC2016
+bad environment_too_large '1048576 bytes' bash -c \
+    'for i in $(seq 9); do printf "V$i=%0120000d\n" 0; done >"$1/env"
+    supermachine run --env-file "$1/env" "oci:$2" true' - "$scratch" "$image"
+bad name_with_a_line_feed 'letters, digits' \
+    supermachine run --name $'a\nb' "oci:$image" true
+
 # Damaged images: each a fresh copy, in a home that has not seen the good one.
 copy() {
     rm -rf "$scratch/copy" "$scratch/copy-home"
