@@ -191,7 +191,10 @@ void machine_note_hot(struct machine *machine)
 
 void machine_keep_hot(struct machine *machine)
 {
-    if (machine->hot.fd >= 0)
+    uint64_t bytes = 0;
+
+    if (machine->hot.fd >= 0 && file_size(machine->hot.fd, &bytes, NULL) == 0 &&
+        bytes)
         template_hot_keep(&machine->paths, &machine->template, &machine->hot);
     file_fresh_done(&machine->hot);
 }

@@ -24,7 +24,7 @@
  *                            connected, or the snapshot's has been taken over
  *            WORKER_SAVED    the machine is in the files and runs again
  *            WORKER_HOT_DONE the file holds what the machine has written to
- *                            since it came out of its snapshot
+ *                            since it came out of its snapshot; empty: too much
  *            WORKER_FIGURES  what the machine has used so far
  *            WORKER_ENDED    why there is no machine (any more); the last word
  */
@@ -80,9 +80,9 @@ struct worker_start {
     uint64_t memory_bytes;
     uint32_t vcpus;
     uint32_t lifetime_ms; /* then it ends: WORKER_END_EXPIRED; 0: never */
-    char *kernel_args; /* added to the command line; "" for none        */
-    char *snapshot;    /* what the snapshot must be of; "": boot a kernel */
-    uint64_t state_at; /* where its state begins in WORKER_FD_STATE       */
+    char *kernel_args;    /* added to the command line; "" for none        */
+    char *snapshot;       /* what the snapshot must be of; "": boot a kernel */
+    uint64_t state_at;    /* where its state begins in WORKER_FD_STATE       */
 };
 
 /* A snapshot that is wanted. */

@@ -17,6 +17,7 @@ static const char magic[MAGIC_BYTES] = {'S', 'M', 'H', 'O', 'T', 0, 0, 0};
 struct ranges {
     struct vm_range range[SNAPSHOT_HOT_MAX];
     size_t count;
+    uint64_t bytes; /* of all together */
 };
 
 static void add_page(struct ranges *ranges, uint64_t at, uint64_t bytes)
@@ -24,6 +25,7 @@ static void add_page(struct ranges *ranges, uint64_t at, uint64_t bytes)
     struct vm_range *last =
         ranges->count ? &ranges->range[ranges->count - 1] : NULL;
 
+    ranges->bytes += bytes;
     if (last && last->at + last->bytes == at)
         last->bytes += bytes;
     else if (ranges->count < SNAPSHOT_HOT_MAX)
@@ -61,6 +63,9 @@ int snapshot_write_hot(const struct gmem *mem, int fd, struct sm_error *err)
     for (unsigned i = 0; !rc && i < mem->count; i++)
         if (mem->region[i].copied)
             rc = find_in_region(&mem->region[i], ranges, err);
+    if (!rc && ranges->bytes > SNAPSHOT_HOT_BYTES_MAX)
+        rc = fail(err, SM_ELIMIT, "%llu bytes: at most %d",
+                  (unsigned long long)ranges->bytes, SNAPSHOT_HOT_BYTES_MAX);
     if (rc)
         return wrap(err, rc, "pages written to");
     buf_init(&file, MAGIC_BYTES + SNAPSHOT_HOT_MAX * RANGE_BYTES);

@@ -59,8 +59,13 @@ void snapshot_done(struct snapshot *snapshot);
  * A file of { u64 address, u64 bytes } in the guest's address space, behind
  * the magic "SMHOT" and three zeros.
  */
-enum { SNAPSHOT_HOT_MAX = 4096 /* ranges */ };
+enum {
+    SNAPSHOT_HOT_MAX = 4096, /* ranges */
+    /* More than that is the doing of a program, not of a start. */
+    SNAPSHOT_HOT_BYTES_MAX = 3 << 20
+};
 
+/* SM_ELIMIT: the machine has written to more than SNAPSHOT_HOT_BYTES_MAX. */
 int snapshot_write_hot(const struct gmem *mem, int fd, struct sm_error *err);
 /* *ret is the caller's. SM_EIMAGE: not such a file; SM_ELIMIT: too many. */
 int snapshot_read_hot(int fd, struct vm_range **ret, size_t *ret_count,

@@ -381,8 +381,9 @@ static int take_hot(struct worker *worker,
     if (!worker->vm || message->fd_count != 1)
         return fail(err, SM_EPROTO, "hot: %u descriptors, expected 1",
                     message->fd_count);
+    /* The file stays empty if the machine has written to too much by now. */
     rc = snapshot_write_hot(vm_memory(worker->vm), message->fds[0], err);
-    if (rc)
+    if (rc && rc != SM_ELIMIT)
         return rc;
     buf_init(&answer, CHANNEL_BYTES_MAX);
     worker_put_simple(&answer, WORKER_HOT_DONE);
