@@ -231,7 +231,7 @@ static void tell(struct heard *heard, const char *what)
     struct worker_start start = {.memory_bytes = 64 * MIB,
                                  .vcpus = 1,
                                  .kernel_args = (char *)(uintptr_t)what};
-    const int fds[WORKER_FDS] = {2, 2, 2, 2, 2, 2};
+    const int fds[WORKER_FDS_MAX] = {2, 2, 2, 2, 2, 2, -1};
 
     assert_int_equal(worker_start(heard->worker, &start, fds, NULL), 0);
 }
