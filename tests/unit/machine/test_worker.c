@@ -361,7 +361,7 @@ static void test_worker_is_not_asked_more_than_fits(void **state)
 {
     char *args = malloc(CHANNEL_BYTES_MAX + 1);
     struct worker_start start = {.kernel_args = args};
-    const int fds[WORKER_FDS] = {2, 2, 2, 2, 2, 2};
+    const int fds[WORKER_FDS_MAX] = {2, 2, 2, 2, 2, 2, -1};
     struct heard heard;
     struct sm_error err;
 
