@@ -53,6 +53,15 @@ static struct program_config program_config(const struct sm_machine *machine,
     };
 }
 
+struct sm_exec *exec_make(struct sm_machine *machine)
+{
+    struct sm_exec *exec = calloc(1, sizeof *exec);
+
+    if (exec)
+        *exec = (struct sm_exec){.magic = EXEC_MAGIC, .machine = machine};
+    return exec;
+}
+
 int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
                 struct sm_exec **ret, struct sm_error *err)
 {
@@ -81,13 +90,11 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
         rc = command_make(&command, &defaults, &config, err);
     if (rc)
         return rc;
-    exec = calloc(1, sizeof *exec);
+    exec = exec_make(machine);
     if (!exec) {
         command_done(&command);
         return fail(err, SM_ENOMEM, "exec: out of memory");
     }
-    exec->magic = EXEC_MAGIC;
-    exec->machine = machine;
     program = program_config(machine, &config);
     rc = program_new(machine->machine, &command, &program, &exec->program, err);
     if (rc) {

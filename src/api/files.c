@@ -39,9 +39,13 @@ int sm_file_stat(struct sm_machine *machine, const char *path, uint32_t flags,
 
     if (!rc)
         rc = check_flags(flags, SM_FILE_FOLLOW, err);
-    return rc ? rc
-              : copy_stat(machine->machine, path, flags & SM_FILE_FOLLOW, ret,
-                          err);
+    if (!rc)
+        rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = copy_stat(machine->machine, path, flags & SM_FILE_FOLLOW, ret, err);
+    machine_leave(machine);
+    return rc;
 }
 
 static int make_request(const struct sm_file_config *config,
@@ -99,17 +103,40 @@ int sm_file_open(struct sm_machine *machine, const struct sm_file_config *given,
         rc = make_request(&config, &request, err);
     if (rc)
         return rc;
-    exec = calloc(1, sizeof *exec);
+    exec = exec_make(machine);
     if (!exec)
         return fail(err, SM_ENOMEM, "files: out of memory");
-    rc = copy_program(machine->machine, &request, config.fd, config.timeout_ms,
-                      &exec->program, err);
+    rc = copy_program(machine_of(machine), &request, config.fd,
+                      config.timeout_ms, &exec->program, err);
     if (rc) {
         free(exec);
         return rc;
     }
     *ret = exec;
     return 0;
+}
+
+/* Both machines of a copy, which may be one and the same. */
+static int enter_both(const struct sm_copy_config *config, struct sm_error *err)
+{
+    struct sm_machine *from = config->from_machine;
+    struct sm_machine *to = config->to_machine;
+    int rc = from ? machine_enter(from, err) : 0;
+
+    if (rc || !to || to == from)
+        return rc;
+    rc = machine_enter(to, err);
+    if (rc && from)
+        machine_leave(from);
+    return rc;
+}
+
+static void leave_both(const struct sm_copy_config *config)
+{
+    if (config->from_machine)
+        machine_leave(config->from_machine);
+    if (config->to_machine && config->to_machine != config->from_machine)
+        machine_leave(config->to_machine);
 }
 
 int sm_copy(const struct sm_copy_config *given, uint64_t *ret_bytes,
@@ -125,6 +152,8 @@ int sm_copy(const struct sm_copy_config *given, uint64_t *ret_bytes,
         rc = check_flags(config.flags, SM_FILE_FOLLOW | SM_FILE_ARCHIVE, err);
     if (!rc && config.timeout_ms == SM_NOWAIT)
         rc = fail(err, SM_EINVAL, "copy: it waits: SM_NOWAIT is no time-out");
+    if (!rc)
+        rc = enter_both(&config, err);
     if (rc)
         return rc;
     plan = (struct copy_plan){
@@ -140,5 +169,7 @@ int sm_copy(const struct sm_copy_config *given, uint64_t *ret_bytes,
         .timeout_ms = config.timeout_ms,
         .bytes_max = config.bytes_max,
     };
-    return copy_run(&plan, ret_bytes, err);
+    rc = copy_run(&plan, ret_bytes, err);
+    leave_both(&config);
+    return rc;
 }

@@ -43,6 +43,9 @@ struct sm_exec {
     struct program *program;
 };
 
+/* A command in (machine), without its program yet. NULL: out of memory. */
+struct sm_exec *exec_make(struct sm_machine *machine);
+
 /* For calls that only ask or take note. */
 struct machine *machine_of(const struct sm_machine *machine);
 struct program *program_of(const struct sm_exec *exec);
