@@ -102,11 +102,13 @@ bad kvm_missing '/dev/kvm' unshare -m sh -c \
      supermachine run oci:$image true"
 bad kvm_useless 'kvm' unshare -m sh -c \
     "mount --bind /dev/zero /dev/kvm && supermachine run oci:$image true"
+# The tree may lie where nobody else may look.
+cp -r "$stage" "$scratch/stage"
 chmod -R a+rX "$scratch"
 chmod 600 /dev/kvm
 bad kvm_not_permitted 'kvm.*group' setpriv --reuid=65534 --regid=65534 \
     --clear-groups env SUPERMACHINE_HOME="$(mktemp -d -p /tmp | tee "$scratch/nobody" | xargs -I{} sh -c 'chown 65534 {}; echo {}')" \
-    supermachine run "oci:$image" true
+    "$scratch/stage/bin/supermachine" run "oci:$image" true
 rm -rf "$(cat "$scratch/nobody")"
 chmod 666 /dev/kvm
 
