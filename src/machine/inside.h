@@ -81,7 +81,8 @@ struct machine {
     struct template_maker *maker; /* while the template is being made       */
     bool from_template;           /* this start goes on from it             */
     bool restored;                /* and the worker has got that far        */
-    bool template_cold;           /* nobody knows yet what is written first */
+    bool made_template;           /* this start made it                     */
+    bool template_cold;           /* and is to say what is written first    */
     struct file_fresh hot;        /* where the worker lists it              */
     uint64_t disk_bytes;          /* of the root disk                       */
     struct program *programs;
@@ -110,9 +111,10 @@ int machine_set_up(struct machine *machine, struct sm_error *err);
 /* start.c: the template was of no use: boot. False: that is not why the worker
  * has ended. */
 bool machine_boot_instead(struct machine *machine);
-/* Once the machine is ready: what it has written to is what the next ones of
- * its template will. */
-void machine_note_hot(struct machine *machine);
+/* Once the agent is ready, in the start that made the template: what the
+ * machine has written to is what the next ones will. True: the worker looks,
+ * which takes it a while in large machines; `hot_done` follows. */
+bool machine_note_hot(struct machine *machine);
 void machine_keep_hot(struct machine *machine);
 extern const struct worker_events machine_worker_events;
 extern const struct session_events machine_session_events;

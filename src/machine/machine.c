@@ -130,9 +130,21 @@ static void worker_paused(void *context, bool paused)
     event_add(machine, paused ? SM_EVENT_PAUSED : SM_EVENT_RESUMED, 0, "");
 }
 
+/* All that a start waits for is there. */
+static void become_running(struct machine *machine)
+{
+    loop_timer_stop(machine->start_deadline);
+    if (machine->state == MACHINE_STARTING)
+        machine->state = MACHINE_RUNNING;
+    event_add(machine, SM_EVENT_STARTED, 0, "");
+    /* Those that were made since the set-up left. */
+    send_programs(machine);
+}
+
 static void worker_hot_done(void *context)
 {
     machine_keep_hot(context);
+    become_running(context);
 }
 
 const struct worker_events machine_worker_events = {
@@ -206,13 +218,8 @@ static void session_ready(void *context)
     struct machine *machine = context;
 
     machine_step(machine, "agent ready");
-    loop_timer_stop(machine->start_deadline);
-    if (machine->state == MACHINE_STARTING)
-        machine->state = MACHINE_RUNNING;
-    event_add(machine, SM_EVENT_STARTED, 0, "");
-    machine_note_hot(machine);
-    /* Those that were made since the set-up left. */
-    send_programs(machine);
+    if (!machine_note_hot(machine))
+        become_running(machine);
 }
 
 /* The agent is gone. Mostly because the whole guest is, and then the worker

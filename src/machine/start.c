@@ -171,7 +171,7 @@ static bool use_template(struct machine *machine, int *fds)
     fds[WORKER_FD_MEMORY] = memory;
     fds[WORKER_FD_HOT] = hot;
     machine->from_template = true;
-    machine->template_cold = hot < 0;
+    machine->template_cold = hot < 0 && machine->made_template;
     return true;
 }
 
@@ -181,12 +181,16 @@ static bool wants_template(const struct machine *machine)
            !machine->config.kernel_args[0];
 }
 
-void machine_note_hot(struct machine *machine)
+bool machine_note_hot(struct machine *machine)
 {
-    if (machine->template_cold && machine->hot.fd < 0 &&
-        template_hot_open(&machine->paths, &machine->hot, NULL) == 0 &&
-        worker_hot(machine->worker, machine->hot.fd, NULL) != 0)
-        file_fresh_done(&machine->hot);
+    if (!machine->template_cold ||
+        template_hot_open(&machine->paths, &machine->hot, NULL) != 0)
+        return false;
+    machine->template_cold = false;
+    if (worker_hot(machine->worker, machine->hot.fd, NULL) == 0)
+        return true;
+    file_fresh_done(&machine->hot);
+    return false;
 }
 
 void machine_keep_hot(struct machine *machine)
@@ -222,6 +226,7 @@ static void template_made(void *context, int rc, const struct sm_error *err)
     (void)err;
     template_maker_free(own_take(machine->maker));
     machine_step(machine, rc ? "template failed" : "template made");
+    machine->made_template = rc == 0;
     go_on(machine, rc == 0);
 }
 

@@ -54,7 +54,7 @@ int template_path(const struct machine_paths *paths, const char *name,
 int template_open(const struct machine_paths *paths,
                   const struct template_key *key, int *ret_fd, int *ret_hot,
                   struct sm_error *err);
-/* For the first machine that comes out of it: a file for what it has written
+/* For the machine whose start made it: a file for what it has written
  * to, and, once that is filled, its place beside the template. Who fails at
  * this has only lost time. */
 int template_hot_open(const struct machine_paths *paths, struct file_fresh *ret,

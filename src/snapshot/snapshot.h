@@ -62,7 +62,7 @@ void snapshot_done(struct snapshot *snapshot);
 enum {
     SNAPSHOT_HOT_MAX = 4096, /* ranges */
     /* More than that is the doing of a program, not of a start. */
-    SNAPSHOT_HOT_BYTES_MAX = 3 << 20
+    SNAPSHOT_HOT_BYTES_MAX = 4 << 20
 };
 
 /* SM_ELIMIT: the machine has written to more than SNAPSHOT_HOT_BYTES_MAX. */

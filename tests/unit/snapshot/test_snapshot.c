@@ -285,7 +285,7 @@ static void test_snapshot_hot_pages(void **state)
     memset(fake_memory(played.script, GPA(HIGH), 8192), 1, 8192);
     memset(fake_memory(played.script, GPA(HIGH + 5 * 4096), 1), 1, 1);
     assert_int_equal(snapshot_write_hot(vm_memory(played.vm), fd, &err), 0);
-    memset(fake_memory(played.script, GPA(HIGH), 4 << 20), 1, 4 << 20);
+    memset(fake_memory(played.script, GPA(HIGH), 5 << 20), 1, 5 << 20);
     assert_int_equal(snapshot_write_hot(vm_memory(played.vm), other, &err),
                      SM_ELIMIT);
     played_done(&played);
