@@ -79,7 +79,8 @@ static void try_ended(struct wire_reader from, struct buf *again)
 
     if (worker_get_ended(&from, &ended, NULL) != 0)
         return;
-    check(ended.end <= WORKER_END_FAILED && !strchr(ended.error.message, '\n'));
+    check(ended.end <= WORKER_END_EXPIRED &&
+          !strchr(ended.error.message, '\n'));
     worker_put_ended(again, &ended);
     from = read_again(again);
     check(worker_get_ended(&from, &same, NULL) == 0);
@@ -88,10 +89,23 @@ static void try_ended(struct wire_reader from, struct buf *again)
           strcmp(same.error.message, ended.error.message) == 0);
 }
 
+static void try_save(struct wire_reader from, struct buf *again)
+{
+    struct wire_reader whole = from;
+    struct worker_save save = {0};
+
+    if (worker_get_save(&from, &save, NULL) == 0) {
+        worker_put_save(again, &save);
+        check(!again->failed && again->size == TYPE_BYTES + whole.left &&
+              memcmp(again->data + TYPE_BYTES, whole.at, whole.left) == 0);
+    }
+    worker_save_done(&save);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     static void (*const tries[])(struct wire_reader, struct buf *) = {
-        try_start, try_probed, try_steps, try_ended};
+        try_start, try_probed, try_steps, try_ended, try_save};
     struct wire_reader from;
     enum worker_type type;
     struct buf again;
@@ -102,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         return 0;
     wire_read(&from, bytes + 1, count - 1);
     buf_init(&again, MESSAGE_BYTES);
-    tries[bytes[0] % 4](from, &again);
+    tries[bytes[0] % (sizeof tries / sizeof tries[0])](from, &again);
     buf_done(&again);
     return 0;
 }
