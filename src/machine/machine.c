@@ -162,6 +162,7 @@ int machine_set_up(struct machine *machine, struct sm_error *err)
     static const char hosts_format[] = "127.0.0.1\tlocalhost\n"
                                        "::1\tlocalhost ip6-localhost\n"
                                        "127.0.1.1\t%s\n";
+    static const char resolver[] = "# This machine has no network.\n";
     const char *hostname = machine->config.hostname;
     uint8_t entropy[ENTROPY_BYTES];
     char hosts[sizeof hosts_format + HOSTNAME_MAX];
@@ -179,6 +180,12 @@ int machine_set_up(struct machine *machine, struct sm_error *err)
          .flags = AGENT_FILE_BIND,
          .bytes = (const uint8_t *)name,
          .count = (size_t)name_bytes},
+        /* The image's would name servers that nobody can ask. */
+        {.path = "/etc/resolv.conf",
+         .mode = 0644,
+         .flags = AGENT_FILE_BIND,
+         .bytes = (const uint8_t *)resolver,
+         .count = sizeof resolver - 1},
     };
     struct agent_setup setup = {
         .wall_clock_ns = clock_wall_ns(),
