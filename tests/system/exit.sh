@@ -38,9 +38,9 @@ expect exit/user_number 0 '^uid=1234 gid=4321' run_in --user 1234:4321 -- id
 expect exit/user_unknown 125 'nobody-here' run_in --user nobody-here -- id
 expect exit/entrypoint 0 '^hello$' run_in --entrypoint /bin/echo -- hello
 # What the image has there is not seen.
-# shellcheck disable=SC2016
 expect exit/resolver 0 '^# This machine has no network\.$' \
     run_in -- cat /etc/resolv.conf
+# shellcheck disable=SC2016
 expect exit/hostname 0 '^named named 127.0.0.1 localhost .* 127.0.1.1 named$' \
     run_in --hostname named -- \
     sh -c 'echo $(hostname) $(cat /etc/hostname /etc/hosts)'
