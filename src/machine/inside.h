@@ -5,6 +5,7 @@
 #include "base/queue.h"
 #include "exec/exec.h"
 #include "machine/machine.h"
+#include "machine/origin.h"
 #include "machine/template.h"
 #include "machine/worker.h"
 #include "platform/notifier.h"
@@ -30,6 +31,7 @@ struct program {
     struct program_config config;
     struct exec *exec; /* NULL: not sent yet */
     bool started;      /* its code runs, or it has ended */
+    bool of_start; /* it was made before the machine's start */
     bool ended;
     struct exec_end end;
     struct program_bytes bytes[AGENT_STREAMS];
@@ -65,6 +67,29 @@ struct machine_reports {
     bool processes_whole;
 };
 
+/* What a machine's memory and disk consist of, for snapshots of it. */
+struct machine_files {
+    int memory;       /* what its memory began as; -1: zeros  */
+    int differential; /* over it; -1: nothing                 */
+    struct origin_disk disk;
+    int top; /* what its disk writes to */
+};
+
+/* A moment of it that is being taken: saving.c. */
+struct machine_saving {
+    bool asked; /* the worker: then `saved` follows, or its end */
+    bool holding;
+    bool held; /* the agent answered; why not, if it could not */
+    struct sm_error not_held;
+    bool captured;
+    bool over;
+    uint64_t held_ns; /* when the programs stood still, and how long */
+    uint64_t still_ns;
+    struct worker_saved saved;
+    int top;    /* files for what comes after it */
+    int merged; /* -1: the layers stay as they are */
+};
+
 struct machine {
     struct machine_paths paths;
     struct machine_config config;
@@ -85,6 +110,8 @@ struct machine {
     bool template_cold;           /* and is to say what is written first    */
     struct file_fresh hot;        /* where the worker lists it              */
     uint64_t disk_bytes;          /* of the root disk                       */
+    struct machine_files files;
+    struct machine_saving saving;
     struct program *programs;
     struct machine_end end; /* of MACHINE_STOPPED */
     uint64_t started_ns;    /* on the monotonic clock; 0: not yet */
@@ -116,9 +143,20 @@ bool machine_boot_instead(struct machine *machine);
  * which takes it a while in large machines; `hot_done` follows. */
 bool machine_note_hot(struct machine *machine);
 void machine_keep_hot(struct machine *machine);
+/* Tell the agent of a restored machine what it is to be now: CLONE. */
+int machine_set_up_clone(struct machine *machine, struct sm_error *err);
+/* saving.c: the moment was taken, is written; the programs stand still. */
+void machine_captured(void *context, const struct worker_captured *captured);
+void machine_saved(void *context, const struct worker_saved *saved);
+void machine_held(void *context, const struct sm_error *why_not);
+void machine_files_close(struct machine_files *files);
+#define MACHINE_FILES_NONE                                                     \
+    ((struct machine_files){                                                   \
+        .memory = -1, .differential = -1, .disk.base = -1, .top = -1})
 extern const struct worker_events machine_worker_events;
 extern const struct session_events machine_session_events;
-/* The session is there: send the program. Failure becomes its end. */
+/* The session is there: send the program, or, before CLONE, have the origin's
+ * go on as this one. Failure becomes its end. */
 void program_send(struct program *program);
 /* event.c: something happened; (detail) is copied, as much as there is room
  * for. */

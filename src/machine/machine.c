@@ -45,6 +45,7 @@ static void end(struct machine *machine, enum sm_end_reason reason,
     loop_timer_stop(machine->grace);
     loop_timer_stop(machine->start_deadline);
     template_maker_free(own_take(machine->maker));
+    machine_files_close(&machine->files);
     for (struct program *at = machine->programs; at; at = at->next)
         program_notify(at);
 }
@@ -114,7 +115,8 @@ static void worker_stepped(void *context, const struct worker_steps *steps)
         worker_step_add(&machine->steps, steps->step[i].name,
                         steps->step[i].at_ns);
     /* What the programs read must not be lost with a template that fails. */
-    if (machine->from_template && !machine->restored) {
+    if ((machine->from_template || machine->config.origin) &&
+        !machine->restored) {
         machine->restored = true;
         send_programs(machine);
     }
@@ -150,6 +152,8 @@ static void worker_hot_done(void *context)
 const struct worker_events machine_worker_events = {
     .hot_done = worker_hot_done,
     .paused = worker_paused,
+    .captured = machine_captured,
+    .saved = machine_saved,
     .figures = machine_take_worker_figures,
     .steps = worker_stepped,
     .ended = worker_ended,
@@ -157,54 +161,83 @@ const struct worker_events machine_worker_events = {
 
 /* The session ------------------------------------------------------------- */
 
+/* What is the same in both: who this machine is among all others. */
+struct identity {
+    uint8_t entropy[ENTROPY_BYTES];
+    char hosts[256];
+    char name[HOSTNAME_MAX + 2];
+    struct agent_file files[3];
+};
+
+static struct agent_file bound(const char *path, const char *content)
+{
+    return (struct agent_file){.path = path,
+                               .mode = 0644,
+                               .flags = AGENT_FILE_BIND,
+                               .bytes = (const uint8_t *)content,
+                               .count = strlen(content)};
+}
+
+static int make_identity(const struct machine *machine, struct identity *ret,
+                         struct sm_error *err)
+{
+    snprintf(ret->hosts, sizeof ret->hosts,
+             "127.0.0.1\tlocalhost\n"
+             "::1\tlocalhost ip6-localhost\n"
+             "127.0.1.1\t%s\n",
+             machine->config.hostname);
+    snprintf(ret->name, sizeof ret->name, "%s\n", machine->config.hostname);
+    ret->files[0] = bound("/etc/hosts", ret->hosts);
+    ret->files[1] = bound("/etc/hostname", ret->name);
+    /* The image's would name servers that nobody can ask. */
+    ret->files[2] =
+        bound("/etc/resolv.conf", "# This machine has no network.\n");
+    return random_bytes(ret->entropy, sizeof ret->entropy, err);
+}
+
 int machine_set_up(struct machine *machine, struct sm_error *err)
 {
-    static const char hosts_format[] = "127.0.0.1\tlocalhost\n"
-                                       "::1\tlocalhost ip6-localhost\n"
-                                       "127.0.1.1\t%s\n";
-    static const char resolver[] = "# This machine has no network.\n";
-    const char *hostname = machine->config.hostname;
-    uint8_t entropy[ENTROPY_BYTES];
-    char hosts[sizeof hosts_format + HOSTNAME_MAX];
-    char name[HOSTNAME_MAX + 2];
-    int hosts_bytes = snprintf(hosts, sizeof hosts, hosts_format, hostname);
-    int name_bytes = snprintf(name, sizeof name, "%s\n", hostname);
-    const struct agent_file files[] = {
-        {.path = "/etc/hosts",
-         .mode = 0644,
-         .flags = AGENT_FILE_BIND,
-         .bytes = (const uint8_t *)hosts,
-         .count = (size_t)hosts_bytes},
-        {.path = "/etc/hostname",
-         .mode = 0644,
-         .flags = AGENT_FILE_BIND,
-         .bytes = (const uint8_t *)name,
-         .count = (size_t)name_bytes},
-        /* The image's would name servers that nobody can ask. */
-        {.path = "/etc/resolv.conf",
-         .mode = 0644,
-         .flags = AGENT_FILE_BIND,
-         .bytes = (const uint8_t *)resolver,
-         .count = sizeof resolver - 1},
-    };
+    struct identity own;
     struct agent_setup setup = {
         .wall_clock_ns = clock_wall_ns(),
-        .entropy = entropy,
-        .entropy_count = sizeof entropy,
-        .hostname = hostname,
+        .entropy = own.entropy,
+        .entropy_count = sizeof own.entropy,
+        .hostname = machine->config.hostname,
         .root = {.source = "/dev/vda", .fstype = "ext4"},
         .root_bytes = machine->disk_bytes,
-        .files = files,
-        .file_count = ARRAY_LEN(files),
+        .files = own.files,
+        .file_count = ARRAY_LEN(own.files),
         .processes_max = machine->config.processes_max,
     };
-    int rc = random_bytes(entropy, sizeof entropy, err);
+    int rc = make_identity(machine, &own, err);
 
     if (!rc)
         rc = random_bytes(setup.machine_id, sizeof setup.machine_id, err);
     if (!rc)
         rc = random_bytes(setup.boot_id, sizeof setup.boot_id, err);
     return rc ? rc : session_setup(machine->session, &setup, err);
+}
+
+int machine_set_up_clone(struct machine *machine, struct sm_error *err)
+{
+    struct identity own;
+    struct agent_clone clone = {
+        .wall_clock_ns = clock_wall_ns(),
+        .entropy = own.entropy,
+        .entropy_count = sizeof own.entropy,
+        .hostname = machine->config.hostname,
+        .files = own.files,
+        .file_count = ARRAY_LEN(own.files),
+    };
+    int rc = make_identity(machine, &own, err);
+
+    if (!rc)
+        rc = random_bytes(clone.machine_id, sizeof clone.machine_id, err);
+    if (!rc)
+        rc = random_bytes(clone.boot_id, sizeof clone.boot_id, err);
+    if (!rc)
+        rc = random_bytes(clone.generation, sizeof clone.generation, err);
+    return rc ? rc : session_clone(machine->session, &clone, err);
 }
 
 static void session_hello(void *context, const struct agent_hello *hello)
@@ -253,6 +286,7 @@ const struct session_events machine_session_events = {
     .figures = machine_take_guest_figures,
     .processes = machine_take_processes,
     .oom = session_oom,
+    .held = machine_held,
     .ready = session_ready,
     .closed = session_closed,
 };
@@ -339,7 +373,12 @@ static int copy_config(struct machine *machine,
     own->hostname = hostname ? hostname : strdup(config->hostname);
     own->kernel = config->kernel ? strdup(config->kernel) : NULL;
     own->kernel_args = strdup(config->kernel_args ? config->kernel_args : "");
-    own->rootfs = strdup(config->rootfs);
+    own->rootfs = strdup(config->rootfs ? config->rootfs : "");
+    if (config->origin) {
+        origin_hold(config->origin);
+        own->memory_bytes = config->origin->memory_bytes;
+        own->vcpus = config->origin->vcpus;
+    }
     machine->paths.home = strdup(paths->home);
     machine->paths.runtime_dir = strdup(paths->runtime_dir);
     if (!own->hostname || (config->kernel && !own->kernel) ||
@@ -361,6 +400,8 @@ int machine_new(const struct machine_paths *paths,
     machine->log_fd = -1;
     buf_init(&machine->reports.processes, AGENT_PROCESSES_MAX);
     machine->hot = FILE_FRESH_NONE;
+    machine->files = MACHINE_FILES_NONE;
+    machine->saving.top = machine->saving.merged = -1;
     pthread_mutex_init(&machine->lock, NULL);
     rc = copy_config(machine, paths, config, err);
     if (!rc)
@@ -404,6 +445,12 @@ void machine_free(struct machine *machine)
     if (machine->log_fd >= 0)
         close(machine->log_fd);
     file_fresh_done(&machine->hot);
+    machine_files_close(&machine->files);
+    if (machine->saving.top >= 0)
+        close(machine->saving.top);
+    if (machine->saving.merged >= 0)
+        close(machine->saving.merged);
+    origin_let_go(machine->config.origin);
     buf_done(&machine->reports.processes);
     free_const(machine->config.hostname);
     free_const(machine->config.kernel);

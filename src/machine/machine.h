@@ -21,6 +21,7 @@
 
 struct agent_rlimit;
 struct machine;
+struct origin;
 struct program;
 
 enum machine_state {
@@ -38,6 +39,9 @@ struct machine_end {
 };
 
 struct machine_config {
+    struct origin *origin; /* it goes on from there; held; NULL: from its
+                              template, or it boots. Memory and vcpus are the
+                              origin's, rootfs and kernel are not looked at */
     uint64_t memory_bytes;
     uint32_t vcpus;
     const char *kernel;      /* path; NULL: ours                 */
@@ -66,6 +70,33 @@ int machine_wait(struct machine *machine, uint32_t timeout_ms,
 int machine_pause(struct machine *machine, bool pause, struct sm_error *err);
 int machine_stop(struct machine *machine, uint32_t grace_ms,
                  struct sm_error *err);
+/* What of a machine's moment is wanted. */
+struct machine_moment {
+    bool full;    /* all of its memory in one file, whatever it came out of */
+    bool durable; /* the files survive a loss of power                      */
+    const char *label;
+    const struct program *program; /* that goes on in machines of it; NULL: the
+                                      first of its start, while it runs      */
+    uint32_t timeout_ms;           /* not 0 */
+};
+
+/* What it cost. */
+struct machine_moment_cost {
+    uint64_t still_ns;     /* its programs stood still                      */
+    uint64_t paused_ns;    /* of this, its vcpus                            */
+    uint64_t memory_bytes; /* that were written                             */
+};
+
+/*
+ * Take this moment of (machine), which runs and goes on: *ret is the caller's,
+ * files without names. A failure leaves the machine running.
+ * Returns 0, SM_ESTATE (it does not run), SM_EBUSY (a moment before this is
+ * still being written), SM_ETIMEOUT, SM_EGUEST (it ended meanwhile; its
+ * programs would not stand still), SM_ENOTSUP, SM_ENOSPC, SM_EIO, SM_ENOMEM.
+ */
+int machine_capture(struct machine *machine, const struct machine_moment *want,
+                    struct origin **ret, struct machine_moment_cost *cost,
+                    struct sm_error *err);
 const struct machine_config *machine_config(const struct machine *machine);
 enum machine_state machine_state(const struct machine *machine);
 int machine_fd(struct machine *machine, struct sm_error *err);
@@ -85,6 +116,8 @@ int machine_cost(const struct machine *machine, char **ret,
                  struct sm_error *err);
 
 struct program_config {
+    bool resume; /* no new one: the one of the machine's origin; its command is
+                    not looked at */
     int fds[3];          /* stdin, stdout, stderr; -1: none; SM_BYTES */
     uint32_t timeout_ms; /* 0: never                                  */
     bool tty;            /* one terminal for all three; no fds[2]     */

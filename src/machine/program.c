@@ -99,6 +99,20 @@ static struct exec_port port_of(const struct program *program,
     return (struct exec_port){.kind = EXEC_FD, .fd = fd};
 }
 
+/* Size and streams; the size is told with this. */
+static void fill_terminal(struct program *program, struct exec_options *options)
+{
+    struct machine *machine = program->machine;
+
+    pthread_mutex_lock(&machine->lock);
+    options->program.rows = program->rows;
+    options->program.columns = program->columns;
+    program->resized = false;
+    pthread_mutex_unlock(&machine->lock);
+    for (int i = 0; i < AGENT_STREAMS; i++)
+        options->ports[i] = port_of(program, (enum agent_stream)i);
+}
+
 static int send_exec(struct program *program, struct sm_error *err)
 {
     struct machine *machine = program->machine;
@@ -126,23 +140,41 @@ static int send_exec(struct program *program, struct sm_error *err)
 
     if (program->config.files && !(machine->features & AGENT_CAN_FILES))
         return fail(err, SM_ENOTSUP, "files: the guest's agent is too old");
-    pthread_mutex_lock(&machine->lock);
-    options.program.rows = program->rows;
-    options.program.columns = program->columns;
-    program->resized = false;
-    pthread_mutex_unlock(&machine->lock);
-    for (int i = 0; i < AGENT_STREAMS; i++)
-        options.ports[i] = port_of(program, (enum agent_stream)i);
+    fill_terminal(program, &options);
     return exec_start(machine->session, &options, &program->exec, err);
 }
 
-void program_send(struct program *program)
+/* The one that the machine's origin has goes on with our streams. */
+static int resume_exec(struct program *program, struct sm_error *err)
+{
+    const struct origin *origin = program->machine->config.origin;
+    struct exec_options options = {
+        .program.flags = origin && origin->program.tty ? AGENT_EXEC_TTY : 0u,
+        .events = &exec_events,
+        .context = program,
+    };
+
+    if (!origin || !origin->program.channel)
+        return fail(err, SM_ENOENT,
+                    "exec: no program of the snapshot is left to go on");
+    program->config.tty = origin->program.tty;
+    fill_terminal(program, &options);
+    for (int i = 0; i < AGENT_STREAMS; i++)
+        if (!origin->program.streams[i])
+            options.ports[i] = (struct exec_port){.kind = EXEC_NONE};
+    return exec_resume(program->machine->session, &options,
+                       origin->program.channel, &program->exec, err);
+}
+
+static void send_with(struct program *program,
+                      int (*send)(struct program *program,
+                                  struct sm_error *err))
 {
     struct exec_end end = {.outcome = EXEC_FAILED};
 
     if (program->exec || program->ended)
         return;
-    if (send_exec(program, &end.error) != 0)
+    if (send(program, &end.error) != 0)
         ended(program, &end);
     else
         program_send_requests(program);
@@ -150,6 +182,14 @@ void program_send(struct program *program)
         exec_write_end(program->exec);
     else if (program->config.fds[AGENT_IN] == SM_BYTES)
         writable(program);
+}
+
+void program_send(struct program *program)
+{
+    if (program->config.resume)
+        send_with(program, resume_exec);
+    else
+        send_with(program, send_exec);
 }
 
 void program_send_requests(struct program *program)
@@ -217,6 +257,7 @@ int program_new(struct machine *machine, struct command *command,
     program->command = *command;
     *command = (struct command){0};
     program->config = *config;
+    program->of_start = machine->state == MACHINE_NEW;
     program->rows = config->rows;
     program->columns = config->columns;
     program->notifier = NOTIFIER_NONE;

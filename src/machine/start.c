@@ -9,7 +9,9 @@
  *   the worker waits. What goes wrong with templates never fails a start: the
  *   machine boots.
  *
- *   A machine with a kernel, or kernel arguments, of the caller's boots.
+ *   A machine with a kernel, or kernel arguments, of the caller's boots. One
+ *   with an origin (origin.h) goes on from that as from a template, but it is
+ *   the only way it can: a failure is the start's.
  */
 #include "machine/inside.h"
 
@@ -58,15 +60,32 @@ static int open_boot(const struct machine *machine, int *fds,
                            &fds[WORKER_FD_INITRD], err);
 }
 
+/* What the disk lies on: the image's root file system, or the origin's disk. */
+static int open_disk(struct machine *machine, int *fds, struct sm_error *err)
+{
+    struct origin_disk disk;
+    int rc;
+
+    if (machine->config.origin) {
+        rc = origin_disk_copy(&machine->config.origin->disk, &disk, err);
+        if (rc)
+            return rc;
+        fds[WORKER_FD_DISK] = disk.base;
+        for (unsigned i = 0; i < disk.count; i++)
+            fds[WORKER_FD_LAYER + i] = disk.layer[i];
+        return 0;
+    }
+    rc = open_input("root file system", "", machine->config.rootfs,
+                    &fds[WORKER_FD_DISK], err);
+    /* The worker's copy keeps it from being removed (rootfs/store.h). */
+    return rc ? rc : file_hold(fds[WORKER_FD_DISK], err);
+}
+
 /* Everything else that the worker needs. */
 static int open_own(struct machine *machine, int *fds, struct sm_error *err)
 {
-    int rc = open_input("root file system", "", machine->config.rootfs,
-                        &fds[WORKER_FD_DISK], err);
+    int rc = open_disk(machine, fds, err);
 
-    /* The worker's copy keeps it from being removed (rootfs/store.h). */
-    if (!rc)
-        rc = file_hold(fds[WORKER_FD_DISK], err);
     if (!rc)
         rc = file_size(fds[WORKER_FD_DISK], &machine->disk_bytes, err);
     if (!rc)
@@ -81,17 +100,58 @@ static int open_own(struct machine *machine, int *fds, struct sm_error *err)
     return rc;
 }
 
+/* What the machine's memory and disk are made of stays open. */
+static void keep_files(struct machine *machine, int *fds)
+{
+    struct machine_files *files = &machine->files;
+    bool copied = machine->from_template || machine->config.origin;
+
+    machine_files_close(files);
+    if (copied)
+        files->memory = own_take_fd(&fds[WORKER_FD_MEMORY]);
+    files->differential = own_take_fd(&fds[WORKER_FD_DIFFERENTIAL]);
+    files->disk.base = own_take_fd(&fds[WORKER_FD_DISK]);
+    files->top = own_take_fd(&fds[WORKER_FD_OVERLAY]);
+    for (unsigned i = 0; i < WORKER_LAYERS_MAX; i++)
+        if (fds[WORKER_FD_LAYER + i] >= 0)
+            origin_disk_add(&files->disk,
+                            own_take_fd(&fds[WORKER_FD_LAYER + i]));
+}
+
+/* The machine is there already: tell its agent what it is now. */
+static int greet(struct machine *machine, struct sm_error *err)
+{
+    session_greeted(machine->session);
+    if (machine->from_template) {
+        /* It is the agent that we came with: the template's key says so. */
+        machine->features = AGENT_CAN_ALL;
+        return machine_set_up(machine, err);
+    }
+    machine->features = machine->config.origin->features;
+    for (struct program *at = machine->programs; at; at = at->next)
+        if (at->config.resume)
+            program_send(at);
+    return machine_set_up_clone(machine, err);
+}
+
+static const char *start_label(const struct machine *machine)
+{
+    if (machine->config.origin)
+        return machine->config.origin->label;
+    return machine->from_template ? machine->template.label : "";
+}
+
 /* Send the request and open the session: the worker has what it needs. */
 static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
 {
+    const struct origin *origin = machine->config.origin;
     struct worker_start start = {
         .memory_bytes = machine->config.memory_bytes,
         .vcpus = machine->config.vcpus,
         .lifetime_ms = machine->config.lifetime_ms,
         .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
-        .snapshot = machine->from_template ? machine->template.label
-                                           : (char *)(uintptr_t) "",
-        .state_at = machine->config.memory_bytes,
+        .snapshot = (char *)(uintptr_t)start_label(machine),
+        .state_at = origin ? origin->state_at : machine->config.memory_bytes,
     };
     int ends[2];
     int rc = open_own(machine, fds, err);
@@ -106,15 +166,13 @@ static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
         close(ends[0]);
         return rc;
     }
+    keep_files(machine, fds);
     rc = session_open(machine->loop, ends[0], &machine_session_events, machine,
                       &machine->session, err);
     machine_step(machine, "request sent");
-    if (rc || !machine->from_template)
+    if (rc || !(machine->from_template || origin))
         return rc;
-    /* It is the agent that we came with: the template's key says so. */
-    machine->features = AGENT_CAN_ALL;
-    session_greeted(machine->session);
-    return machine_set_up(machine, err);
+    return greet(machine, err);
 }
 
 static void close_all(int *fds)
@@ -122,6 +180,12 @@ static void close_all(int *fds)
     for (int i = 0; i < WORKER_FDS_MAX; i++)
         if (fds[i] >= 0)
             close(own_take_fd(&fds[i]));
+}
+
+static void no_fds(int *fds)
+{
+    for (int i = 0; i < WORKER_FDS_MAX; i++)
+        fds[i] = -1;
 }
 
 static int open_worker(struct machine *machine, struct sm_error *err)
@@ -175,6 +239,25 @@ static bool use_template(struct machine *machine, int *fds)
     return true;
 }
 
+/* Have (fd) where (to) is, open a second time. -1 stays -1. */
+static int lend(int fd, int *to, struct sm_error *err)
+{
+    *to = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return *to < 0 && fd >= 0 ? fail_os(err, "snapshot") : 0;
+}
+
+static int use_origin(const struct origin *origin, int *fds,
+                      struct sm_error *err)
+{
+    int rc = lend(origin->state, &fds[WORKER_FD_STATE], err);
+
+    if (!rc)
+        rc = lend(origin->memory, &fds[WORKER_FD_MEMORY], err);
+    if (!rc)
+        rc = lend(origin->differential, &fds[WORKER_FD_DIFFERENTIAL], err);
+    return rc;
+}
+
 static bool wants_template(const struct machine *machine)
 {
     return !machine->config.cold && !machine->config.kernel &&
@@ -206,9 +289,12 @@ void machine_keep_hot(struct machine *machine)
 /* The worker waits for its request: give it one. */
 static void go_on(struct machine *machine, bool with_template)
 {
-    int fds[WORKER_FDS_MAX] = {-1, -1, -1, -1, -1, -1, -1};
+    int fds[WORKER_FDS_MAX];
     struct sm_error why;
-    int rc = open_boot(machine, fds, &why);
+    int rc;
+
+    no_fds(fds);
+    rc = open_boot(machine, fds, &why);
 
     if (!rc && with_template)
         use_template(machine, fds);
@@ -235,8 +321,13 @@ static int launch(struct machine *machine, int *fds, struct sm_error *err)
 {
     int rc = open_worker(machine, err);
 
-    if (!rc)
-        rc = open_boot(machine, fds, err);
+    if (rc)
+        return rc;
+    if (machine->config.origin) {
+        rc = use_origin(machine->config.origin, fds, err);
+        return rc ? rc : hand_over(machine, fds, err);
+    }
+    rc = open_boot(machine, fds, err);
     if (rc)
         return rc;
     if (!wants_template(machine) ||
@@ -275,10 +366,11 @@ bool machine_boot_instead(struct machine *machine)
 int machine_start(struct machine *machine, uint32_t timeout_ms,
                   struct sm_error *err)
 {
-    int fds[WORKER_FDS_MAX] = {-1, -1, -1, -1, -1, -1, -1};
+    int fds[WORKER_FDS_MAX];
     struct sm_error why;
     int rc;
 
+    no_fds(fds);
     if (machine->state != MACHINE_NEW)
         return fail(err, SM_ESTATE, "the machine was started before");
     machine->state = MACHINE_STARTING;

@@ -134,10 +134,9 @@ static void finish(struct template_maker *maker, int rc, struct sm_error *err)
 
 static void worker_saved(void *context, const struct worker_saved *saved)
 {
-    struct sm_error err = {0};
+    struct sm_error err = saved->error;
 
-    (void)saved;
-    finish(context, 0, &err);
+    finish(context, err.code, &err);
 }
 
 static void worker_gone(void *context, const struct worker_ended *ended)
@@ -159,15 +158,17 @@ static const struct worker_events worker_events = {
 static void agent_greets(void *context, const struct agent_hello *hello)
 {
     struct template_maker *maker = context;
-    const struct worker_save save = {
+    struct worker_save save = {
         .snapshot = (char *)(uintptr_t)maker->key->label,
         .state_at = maker->key->memory_bytes,
     };
-    const int fds[WORKER_SAVE_FDS] = {maker->file.fd, maker->file.fd};
+    int fds[WORKER_SAVE_FDS_MAX];
     struct sm_error err;
     int rc;
 
     (void)hello;
+    for (int i = 0; i < WORKER_SAVE_FDS_MAX; i++)
+        fds[i] = i <= WORKER_SAVE_MEMORY ? maker->file.fd : -1;
     rc = worker_save(maker->worker, &save, fds, &err);
     if (rc)
         finish(maker, rc, &err);
@@ -202,7 +203,7 @@ static int open_placeholder(int *fds, struct sm_error *err)
 /* (fds): kernel and agent are given; the rest becomes the caller's to close. */
 static int boot(struct template_maker *maker, int *fds, struct sm_error *err)
 {
-    const struct worker_start start = {
+    struct worker_start start = {
         .memory_bytes = maker->key->memory_bytes,
         .vcpus = maker->key->vcpus,
         .kernel_args = (char *)(uintptr_t) "",
@@ -238,13 +239,18 @@ static int boot(struct template_maker *maker, int *fds, struct sm_error *err)
 static int begin(struct template_maker *maker, int kernel_fd, int initrd_fd,
                  struct sm_error *err)
 {
-    int fds[WORKER_FDS_MAX] = {kernel_fd, initrd_fd, -1, -1, -1, -1, -1};
+    int fds[WORKER_FDS_MAX];
     int rc = open_files(maker, err);
+
+    for (int i = 0; i < WORKER_FDS_MAX; i++)
+        fds[i] = -1;
+    fds[WORKER_FD_KERNEL] = kernel_fd;
+    fds[WORKER_FD_INITRD] = initrd_fd;
 
     if (rc)
         return rc;
     rc = boot(maker, fds, err);
-    for (int i = WORKER_FD_DISK; i < WORKER_FDS; i++)
+    for (int i = WORKER_FD_DISK; i < WORKER_FDS_MAX; i++)
         if (fds[i] >= 0)
             close(fds[i]);
     return rc;

@@ -55,6 +55,17 @@ static int take_steps(struct worker *worker, struct wire_reader *from,
     return rc;
 }
 
+static int take_captured(struct worker *worker, struct wire_reader *from,
+                         struct sm_error *err)
+{
+    struct worker_captured captured;
+    int rc = worker_get_captured(from, &captured, err);
+
+    if (!rc && worker->events->captured)
+        worker->events->captured(worker->context, &captured);
+    return rc;
+}
+
 static int take_saved(struct worker *worker, struct wire_reader *from,
                       struct sm_error *err)
 {
@@ -113,6 +124,8 @@ static int take_message(struct worker *worker, size_t count,
         if (worker->events->paused)
             worker->events->paused(worker->context, type == WORKER_PAUSED);
         return 0;
+    case WORKER_CAPTURED:
+        return take_captured(worker, &from, err);
     case WORKER_SAVED:
         return take_saved(worker, &from, err);
     case WORKER_HOT_DONE:
@@ -226,16 +239,16 @@ int worker_probe(struct worker *worker, struct sm_error *err)
     return send_message(worker, &message, NULL, 0, err);
 }
 
-int worker_start(struct worker *worker, const struct worker_start *start,
+int worker_start(struct worker *worker, struct worker_start *start,
                  const int *fds, struct sm_error *err)
 {
+    int packed[WORKER_FDS_MAX];
+    unsigned count = worker_pack_fds(fds, WORKER_FDS_MAX, packed, &start->fds);
     struct buf message;
 
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_start(&message, start);
-    return send_message(worker, &message, fds,
-                        fds[WORKER_FD_HOT] < 0 ? WORKER_FDS : WORKER_FDS_MAX,
-                        err);
+    return send_message(worker, &message, packed, count, err);
 }
 
 int worker_hot(struct worker *worker, int fd, struct sm_error *err)
@@ -265,14 +278,17 @@ int worker_pause(struct worker *worker, bool pause, struct sm_error *err)
     return send_message(worker, &message, NULL, 0, err);
 }
 
-int worker_save(struct worker *worker, const struct worker_save *save,
-                const int *fds, struct sm_error *err)
+int worker_save(struct worker *worker, struct worker_save *save, const int *fds,
+                struct sm_error *err)
 {
+    int packed[WORKER_SAVE_FDS_MAX];
+    unsigned count =
+        worker_pack_fds(fds, WORKER_SAVE_FDS_MAX, packed, &save->fds);
     struct buf message;
 
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_save(&message, save);
-    return send_message(worker, &message, fds, WORKER_SAVE_FDS, err);
+    return send_message(worker, &message, packed, count, err);
 }
 
 void worker_kill(const struct worker *worker)

@@ -20,6 +20,7 @@ struct worker_events {
     void (*steps)(void *context, const struct worker_steps *steps);
     /* It stands still, or runs again, as asked for. */
     void (*paused)(void *context, bool paused);
+    void (*captured)(void *context, const struct worker_captured *captured);
     void (*saved)(void *context, const struct worker_saved *saved);
     void (*hot_done)(void *context);
     void (*figures)(void *context, const struct worker_figures *figures);
@@ -38,15 +39,16 @@ int worker_open(struct loop *loop, const char *path,
 void worker_close(struct worker *worker);
 
 int worker_probe(struct worker *worker, struct sm_error *err);
-/* (fds): WORKER_FDS_MAX descriptors, which stay the caller's; the last one may
- * be -1. */
-int worker_start(struct worker *worker, const struct worker_start *start,
+/* (fds): WORKER_FDS_MAX descriptors, which stay the caller's, -1 for those that
+ * there are not; start->fds is filled in. */
+int worker_start(struct worker *worker, struct worker_start *start,
                  const int *fds, struct sm_error *err);
 /* Have it stand still or run again; `paused` follows. */
 int worker_pause(struct worker *worker, bool pause, struct sm_error *err);
-/* Have the machine written to (fds), WORKER_SAVE_FDS descriptors that stay the
- * caller's; `saved` follows. */
-int worker_save(struct worker *worker, const struct worker_save *save,
+/* Have the machine written to (fds), WORKER_SAVE_FDS_MAX descriptors that stay
+ * the caller's, -1 for those that there are not; save->fds is filled in.
+ * `captured` and `saved` follow, or `saved` with an error alone. */
+int worker_save(struct worker *worker, struct worker_save *save,
                 const int *fds, struct sm_error *err);
 /* Have the pages that were written to listed in (fd), an empty file that stays
  * the caller's; `hot_done` follows. */

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-enum { CHANNEL_BYTES_MAX = 65536, CHANNEL_FDS_MAX = 8 };
+enum { CHANNEL_BYTES_MAX = 65536, CHANNEL_FDS_MAX = 16 };
 
 /* Both ends are closed on exec. */
 int channel_pair(int ret_ends[2], struct sm_error *err);

@@ -1,6 +1,8 @@
 /* worker.c: messages between library and worker; see worker.h. */
 #include "proto/worker.h"
 
+#include "base/own.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +44,7 @@ void worker_put_start(struct buf *to, const struct worker_start *start)
     wire_put_string(to, start->kernel_args);
     wire_put_string(to, start->snapshot);
     wire_put_u64(to, start->state_at);
+    wire_put_u32(to, start->fds);
 }
 
 void worker_put_save(struct buf *to, const struct worker_save *save)
@@ -49,13 +52,28 @@ void worker_put_save(struct buf *to, const struct worker_save *save)
     worker_put_simple(to, WORKER_SAVE);
     wire_put_string(to, save->snapshot);
     wire_put_u64(to, save->state_at);
+    wire_put_u32(to, save->flags);
+    wire_put_u32(to, save->fds);
+}
+
+void worker_put_captured(struct buf *to, const struct worker_captured *captured)
+{
+    worker_put_simple(to, WORKER_CAPTURED);
+    wire_put_u64(to, captured->paused_ns);
+}
+
+static void put_error(struct buf *to, const struct sm_error *error)
+{
+    wire_put_u32(to, (uint32_t)-error->code);
+    wire_put_u32(to, (uint32_t)error->os_error);
+    wire_put_string(to, error->message);
 }
 
 void worker_put_saved(struct buf *to, const struct worker_saved *saved)
 {
     worker_put_simple(to, WORKER_SAVED);
     wire_put_u64(to, saved->memory_bytes);
-    wire_put_u64(to, saved->paused_ns);
+    put_error(to, &saved->error);
 }
 
 void worker_put_probed(struct buf *to, const struct worker_probed *probed)
@@ -81,9 +99,7 @@ void worker_put_ended(struct buf *to, const struct worker_ended *ended)
 {
     worker_put_simple(to, WORKER_ENDED);
     wire_put_u32(to, (uint32_t)ended->end);
-    wire_put_u32(to, (uint32_t)-ended->error.code);
-    wire_put_u32(to, (uint32_t)ended->error.os_error);
-    wire_put_string(to, ended->error.message);
+    put_error(to, &ended->error);
 }
 
 int worker_get_type(struct wire_reader *from, enum worker_type *ret,
@@ -118,6 +134,7 @@ int worker_get_start(struct wire_reader *from, struct worker_start *ret,
     ret->kernel_args = wire_string(from);
     ret->snapshot = wire_string(from);
     ret->state_at = wire_u64(from);
+    ret->fds = wire_u32(from);
     return finish(from, "start message of the worker", err);
 }
 
@@ -126,6 +143,10 @@ int worker_get_save(struct wire_reader *from, struct worker_save *ret,
 {
     ret->snapshot = wire_string(from);
     ret->state_at = wire_u64(from);
+    ret->flags = wire_u32(from);
+    ret->fds = wire_u32(from);
+    if (ret->flags & ~(uint32_t)(WORKER_SAVE_DIFFERENTIAL | WORKER_SAVE_DURABLE))
+        return fail(err, SM_EPROTO, "worker: unknown flags %#x", ret->flags);
     return finish(from, "save message of the worker", err);
 }
 
@@ -135,12 +156,11 @@ void worker_save_done(struct worker_save *save)
     *save = (struct worker_save){0};
 }
 
-int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
-                     struct sm_error *err)
+int worker_get_captured(struct wire_reader *from, struct worker_captured *ret,
+                        struct sm_error *err)
 {
-    ret->memory_bytes = wire_u64(from);
     ret->paused_ns = wire_u64(from);
-    return finish(from, "saved message of the worker", err);
+    return finish(from, "captured message of the worker", err);
 }
 
 void worker_start_done(struct worker_start *start)
@@ -208,24 +228,46 @@ int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
 enum { ERROR_CODES = 0 SM_ERRORS(COUNT_CODE) };
 #undef COUNT_CODE
 
+/* What the other end says of an error; the text is checked no further. */
+static int get_error(struct wire_reader *from, struct sm_error *ret,
+                     struct sm_error *err)
+{
+    uint32_t code = wire_u32(from);
+    uint32_t os_error = wire_u32(from);
+    char message[sizeof ret->message];
+
+    get_text(from, message, sizeof message);
+    if (code > ERROR_CODES || os_error > INT_MAX)
+        return fail(err, SM_EPROTO, "worker: unknown error %u, %u", code,
+                    os_error);
+    fail(ret, -(int)code, "%s", message);
+    ret->os_error = (int)os_error;
+    return 0;
+}
+
+int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
+                     struct sm_error *err)
+{
+    int rc;
+
+    ret->memory_bytes = wire_u64(from);
+    rc = get_error(from, &ret->error, err);
+    return rc ? rc : finish(from, "saved message of the worker", err);
+}
+
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
                      struct sm_error *err)
 {
     uint32_t end = wire_u32(from);
-    uint32_t code = wire_u32(from);
-    uint32_t os_error = wire_u32(from);
-    char message[sizeof ret->error.message];
+    int rc;
 
-    get_text(from, message, sizeof message);
     *ret = (struct worker_ended){0};
+    rc = get_error(from, &ret->error, err);
+    if (rc)
+        return rc;
     if (end > WORKER_END_EXPIRED)
         return fail(err, SM_EPROTO, "worker: unknown end %u", end);
-    if (code > ERROR_CODES || os_error > INT_MAX)
-        return fail(err, SM_EPROTO, "worker: unknown error %u, %u", code,
-                    os_error);
     ret->end = (enum worker_end)end;
-    fail(&ret->error, -(int)code, "%s", message);
-    ret->error.os_error = (int)os_error;
     return finish(from, "end message of the worker", err);
 }
 
@@ -251,6 +293,35 @@ int worker_get_figures(struct wire_reader *from, struct worker_figures *ret,
         numbers[i] = wire_u64(from);
     memcpy(ret, numbers, sizeof *ret);
     return finish(from, "figures", err);
+}
+
+unsigned worker_pack_fds(const int *fds, unsigned count, int *to,
+                         uint32_t *mask)
+{
+    unsigned packed = 0;
+
+    *mask = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (fds[i] >= 0) {
+            *mask |= UINT32_C(1) << i;
+            to[packed++] = fds[i];
+        }
+    return packed;
+}
+
+int worker_unpack_fds(int *from, unsigned packed, uint32_t mask, int *fds,
+                      unsigned count, struct sm_error *err)
+{
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = mask >> i & 1 && taken < packed ? own_take_fd(&from[taken++])
+                                                 : -1;
+    if (mask >> count == 0 && taken == packed &&
+        (unsigned)__builtin_popcount(mask) == packed)
+        return 0;
+    return fail(err, SM_EPROTO, "worker: %u descriptors do not fit %#x", packed,
+                mask);
 }
 
 void worker_step_add(struct worker_steps *steps, const char *name,

@@ -15,14 +15,17 @@
  *            WORKER_STOP                      -> WORKER_ENDED
  *            WORKER_PAUSE                     -> WORKER_PAUSED
  *            WORKER_RESUME                    -> WORKER_RESUMED
- *            WORKER_SAVE + 2 descriptors      -> WORKER_SAVED
+ *            WORKER_SAVE + descriptors        -> WORKER_CAPTURED, WORKER_SAVED
  *            WORKER_HOT + 1 descriptor        -> WORKER_HOT_DONE
  *            WORKER_MEASURE                   -> WORKER_FIGURES
  *   answers  WORKER_PAUSED   the vcpus stand still; WORKER_RESUMED: they run
  *            WORKER_PROBED   what the hypervisor can do
  *            WORKER_STEPS    what was done when, once the guest's agent has
  *                            connected, or the snapshot's has been taken over
- *            WORKER_SAVED    the machine is in the files and runs again
+ *            WORKER_CAPTURED the machine runs again; what it was at that
+ *                            moment is being written
+ *            WORKER_SAVED    it is in the files; or why it is not. Without
+ *                            WORKER_CAPTURED before, nothing has changed
  *            WORKER_HOT_DONE the file holds what the machine has written to
  *                            since it came out of its snapshot; empty: too much
  *            WORKER_FIGURES  what the machine has used so far
@@ -36,7 +39,7 @@
 
 #include <stdbool.h>
 
-enum { WORKER_VERSION = 2 };
+enum { WORKER_VERSION = 3 };
 
 enum worker_type {
     WORKER_PROBE = 1,
@@ -54,27 +57,40 @@ enum worker_type {
     WORKER_RESUMED = 68,
     WORKER_SAVED = 69,
     WORKER_HOT_DONE = 70,
+    WORKER_CAPTURED = 71,
     WORKER_FIGURES = 80
 };
 
-/* The descriptors of WORKER_START, in this order. Of a machine that comes out
- * of a snapshot, the first two are the snapshot's. */
+/* A machine's disk: at most so many sealed layers, beside the base below them
+ * and the one above that it writes to. */
+enum { WORKER_LAYERS_MAX = 8 };
+
+/* The descriptors of WORKER_START. Those that are there come in this order. Of
+ * a machine that comes out of a snapshot, the first two are the snapshot's. */
 enum worker_fd {
     WORKER_FD_KERNEL, /* kernel image, read-only                           */
     WORKER_FD_STATE = WORKER_FD_KERNEL,
     WORKER_FD_INITRD, /* initramfs, read-only                              */
     WORKER_FD_MEMORY = WORKER_FD_INITRD,
-    WORKER_FD_DISK,    /* root disk's immutable base, read-only             */
-    WORKER_FD_OVERLAY, /* empty file for the machine's writes               */
-    WORKER_FD_AGENT,   /* stream: becomes the agent's first connection      */
-    WORKER_FD_LOG,     /* file for the guest kernel's log                   */
-    WORKER_FDS,
-    WORKER_FD_HOT = WORKER_FDS, /* of a snapshot, if known: WORKER_HOT's file */
-    WORKER_FDS_MAX
+    WORKER_FD_DISK,         /* root disk's immutable base, read-only         */
+    WORKER_FD_OVERLAY,      /* empty file for the machine's writes           */
+    WORKER_FD_AGENT,        /* stream: becomes the agent's first connection  */
+    WORKER_FD_LOG,          /* file for the guest kernel's log               */
+    WORKER_FD_HOT,          /* of a snapshot, if known: WORKER_HOT's file    */
+    WORKER_FD_DIFFERENTIAL, /* of a snapshot, if it has one                  */
+    WORKER_FD_LAYER,        /* of the disk, the lowest first                 */
+    WORKER_FDS_MAX = WORKER_FD_LAYER + WORKER_LAYERS_MAX
 };
 
-/* The descriptors of WORKER_SAVE: empty files, or the same one twice. */
-enum worker_save_fd { WORKER_SAVE_STATE, WORKER_SAVE_MEMORY, WORKER_SAVE_FDS };
+/* The descriptors of WORKER_SAVE, likewise. */
+enum worker_save_fd {
+    WORKER_SAVE_STATE,   /* file for the state, from state_at on          */
+    WORKER_SAVE_MEMORY,  /* file for the memory; may be the same          */
+    WORKER_SAVE_OVERLAY, /* empty: for the machine's writes from now on   */
+    WORKER_SAVE_MERGED,  /* empty: to become one layer out of those below */
+    WORKER_SAVE_BASE,    /* with it: the disk's base                      */
+    WORKER_SAVE_FDS_MAX
+};
 
 struct worker_start {
     uint64_t memory_bytes;
@@ -83,18 +99,31 @@ struct worker_start {
     char *kernel_args;    /* added to the command line; "" for none        */
     char *snapshot;       /* what the snapshot must be of; "": boot a kernel */
     uint64_t state_at;    /* where its state begins in WORKER_FD_STATE       */
+    uint32_t fds;         /* bit n: the descriptor worker_fd n is there      */
+};
+
+enum worker_save_flags {
+    WORKER_SAVE_DIFFERENTIAL = 1, /* only what its first snapshot has not    */
+    WORKER_SAVE_DURABLE = 2       /* files survive a loss of power when saved */
 };
 
 /* A snapshot that is wanted. */
 struct worker_save {
     char *snapshot;    /* as worker_start.snapshot will ask for it */
     uint64_t state_at; /* where in WORKER_SAVE_STATE it is to begin */
+    uint32_t flags;    /* enum worker_save_flags */
+    uint32_t fds;      /* bit n: the descriptor worker_save_fd n is there */
 };
 
-/* A snapshot: what was written. */
+/* The moment was taken. */
+struct worker_captured {
+    uint64_t paused_ns; /* how long the machine stood still */
+};
+
+/* A snapshot: what was written, or why it was not. */
 struct worker_saved {
-    uint64_t memory_bytes; /* of the memory that is not zero           */
-    uint64_t paused_ns;    /* how long the machine stood still         */
+    uint64_t memory_bytes; /* to the memory's file   */
+    struct sm_error error; /* code 0: all is written */
 };
 
 /* What a hypervisor was found to be. */
@@ -164,6 +193,8 @@ void worker_put_start(struct buf *to, const struct worker_start *start);
 void worker_put_probed(struct buf *to, const struct worker_probed *probed);
 void worker_put_steps(struct buf *to, const struct worker_steps *steps);
 void worker_put_save(struct buf *to, const struct worker_save *save);
+void worker_put_captured(struct buf *to,
+                         const struct worker_captured *captured);
 void worker_put_saved(struct buf *to, const struct worker_saved *saved);
 void worker_put_ended(struct buf *to, const struct worker_ended *ended);
 void worker_put_figures(struct buf *to, const struct worker_figures *figures);
@@ -183,6 +214,8 @@ void worker_probed_done(struct worker_probed *probed);
 int worker_get_save(struct wire_reader *from, struct worker_save *ret,
                     struct sm_error *err);
 void worker_save_done(struct worker_save *save);
+int worker_get_captured(struct wire_reader *from, struct worker_captured *ret,
+                        struct sm_error *err);
 int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
                      struct sm_error *err);
 int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
@@ -191,6 +224,17 @@ int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,
                      struct sm_error *err);
 int worker_get_figures(struct wire_reader *from, struct worker_figures *ret,
                        struct sm_error *err);
+
+/*
+ * Which descriptors go with a message: pack those of (fds)[0 .. count) that are
+ * not -1 into (to), and say in *mask which they are; and back, where (packed)
+ * many came. What is not there becomes -1, and only what has a place is taken
+ * out of (from). SM_EPROTO: their number is not the mask's.
+ */
+unsigned worker_pack_fds(const int *fds, unsigned count, int *to,
+                         uint32_t *mask);
+int worker_unpack_fds(int *from, unsigned packed, uint32_t mask, int *fds,
+                      unsigned count, struct sm_error *err);
 
 /* Note that (name) was done at (at_ns); beyond WORKER_STEPS_MAX it is dropped.
  */

@@ -6,45 +6,18 @@
  *   open descriptors. It says why it ended and exits. When the channel closes,
  *   nobody is left to run for: it exits at once.
  */
-#include "base/bytes.h"
+#include "worker/inside.h"
+
 #include "base/own.h"
-#include "block/overlay.h"
-#include "block/raw.h"
 #include "hypervisor/soundness.h"
-#include "platform/channel.h"
 #include "platform/clock.h"
-#include "platform/process.h"
 #include "platform/usage.h"
-#include "proto/agent.h"
-#include "proto/worker.h"
-#include "snapshot/snapshot.h"
-#include "vm/vm.h"
-#include "worker/console.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
-enum { CHANNEL_FD = PROCESS_FD_FIRST };
-
-/* No console unless asked for: every character is an exit. Panics are shown
- * all the same, because they raise the level. */
-static const char kernel_cmdline[] =
-    "console=ttyS0 quiet loglevel=4 panic=-1 tsc=reliable "
-    "reboot=acpi 8250.nr_uarts=1";
-
-struct worker {
-    struct loop *loop;
-    struct loop_watch *watch;
-    struct vm *vm;
-    struct loop_timer *lifetime;
-    int agent_fd; /* for the agent's first connection; then -1 */
-    struct console console;
-    struct worker_steps steps;
-    bool done;
-    uint8_t in[CHANNEL_BYTES_MAX];
-};
-
-static void tell(struct buf *message)
+void worker_tell(struct buf *message)
 {
     /* If the library is gone, the channel's end will say so. */
     if (!message->failed)
@@ -52,7 +25,7 @@ static void tell(struct buf *message)
     buf_done(message);
 }
 
-static void finish(struct worker *worker, enum worker_end end,
+void worker_finish(struct worker *worker, enum worker_end end,
                    const struct sm_error *error)
 {
     struct worker_ended ended = {.end = end};
@@ -65,74 +38,15 @@ static void finish(struct worker *worker, enum worker_end end,
         ended.error = *error;
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_ended(&message, &ended);
-    tell(&message);
+    worker_tell(&message);
     loop_stop(worker->loop);
 }
 
-/* What the machine reports ------------------------------------------------ */
-
-static void add_step(void *context, const char *what)
+void worker_step(void *context, const char *what)
 {
     struct worker *worker = context;
 
     worker_step_add(&worker->steps, what, clock_monotonic_ns());
-}
-
-/* The agent connects once, to its own port; nobody else is expected. */
-static int connected(void *context, uint32_t host_port, uint32_t guest_port)
-{
-    struct worker *worker = context;
-    struct buf message;
-
-    (void)guest_port;
-    if (host_port != AGENT_PORT || worker->agent_fd < 0)
-        return -1;
-    add_step(worker, "agent connected");
-    buf_init(&message, CHANNEL_BYTES_MAX);
-    worker_put_steps(&message, &worker->steps);
-    tell(&message);
-    return own_take_fd(&worker->agent_fd);
-}
-
-static void console_output(void *context, const uint8_t *bytes, size_t count)
-{
-    struct worker *worker = context;
-
-    console_write(&worker->console, bytes, count);
-}
-
-static void machine_ended(void *context, const struct vm_end *end)
-{
-    static const enum worker_end kinds[] = {
-        [VM_END_POWER_OFF] = WORKER_END_POWER_OFF,
-        [VM_END_REBOOT] = WORKER_END_REBOOT,
-        [VM_END_PANIC] = WORKER_END_PANIC,
-        [VM_END_CRASH] = WORKER_END_CRASH,
-        [VM_END_FAILED] = WORKER_END_FAILED,
-    };
-
-    finish(context, kinds[end->kind], &end->error);
-}
-
-static const struct vm_events vm_events = {
-    .connect = connected,
-    .console = console_output,
-    .step = add_step,
-    .ended = machine_ended,
-};
-
-/* Lines of the devices go where the guest's kernel writes. */
-static void log_to_console(void *context, enum log_level level,
-                           const char *text)
-{
-    struct worker *worker = context;
-    char line[512];
-    int length = snprintf(line, sizeof line, "supermachine: %s\n", text);
-
-    (void)level;
-    if (length > 0)
-        console_write(&worker->console, (const uint8_t *)line,
-                      min_u64((uint64_t)length, sizeof line - 1));
 }
 
 /* Requests ---------------------------------------------------------------- */
@@ -165,117 +79,13 @@ static void probe(struct worker *worker)
     probed.detail = err.message;
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_probed(&message, &probed);
-    tell(&message);
+    worker_tell(&message);
     loop_stop(worker->loop);
-}
-
-/* The root disk: the image's file, immutable, under the machine's own. Owns
- * the two descriptors that it uses. */
-static int open_disk(int *base_fd, int *overlay_fd, struct block **ret,
-                     struct sm_error *err)
-{
-    struct block *base = NULL;
-    int rc = raw_open(*base_fd, true, NULL, &base, err);
-
-    if (rc)
-        return wrap(err, rc, "root disk");
-    own_take_fd(base_fd);
-    rc = overlay_create(*overlay_fd, base, base->bytes, ret, err);
-    if (rc) {
-        block_free(base);
-        return wrap(err, rc, "root disk: overlay");
-    }
-    own_take_fd(overlay_fd);
-    return 0;
-}
-
-/* Boot the kernel that came. */
-static int boot(struct worker *worker, struct vm_config *config,
-                const struct worker_start *start, const int *fds,
-                struct sm_error *err)
-{
-    AUTO_FREE char *cmdline = NULL;
-
-    if (asprintf(&cmdline, "%s %s", kernel_cmdline, start->kernel_args) < 0) {
-        cmdline = NULL;
-        block_free(config->disk);
-        return fail(err, SM_ENOMEM, "out of memory");
-    }
-    config->cmdline = cmdline;
-    config->kernel_fd = fds[WORKER_FD_KERNEL];
-    config->initrd_fd = fds[WORKER_FD_INITRD];
-    return vm_new(config, &worker->vm, err);
-}
-
-/* Go on with the machine that came, and with its agent's connection. */
-static int restore(struct worker *worker, struct vm_config *config,
-                   const struct worker_start *start, const int *fds,
-                   struct sm_error *err)
-{
-    struct vm_saved saved = {.memory_fd = fds[WORKER_FD_MEMORY]};
-    AUTO_FREE struct vm_range *hot = NULL;
-    const struct snapshot_place place = {.fd = fds[WORKER_FD_STATE],
-                                         .at = start->state_at};
-    struct snapshot snapshot = {0};
-    struct buf message;
-    int rc = snapshot_read(&place, start->snapshot, &snapshot, err);
-
-    if (rc) {
-        block_free(config->disk);
-        return rc;
-    }
-    saved.state = snapshot.state;
-    saved.count = snapshot.state_count;
-    /* Without it the machine is a little slower, no more. */
-    if (fds[WORKER_FD_HOT] >= 0 &&
-        snapshot_read_hot(fds[WORKER_FD_HOT], &hot, &saved.hot_count, NULL) ==
-            0)
-        saved.hot = hot;
-    config->saved = &saved;
-    rc = vm_new(config, &worker->vm, err);
-    snapshot_done(&snapshot);
-    if (!rc)
-        rc = vm_adopt(worker->vm, AGENT_PORT, own_take_fd(&worker->agent_fd),
-                      err);
-    if (rc)
-        return rc;
-    add_step(worker, "machine restored");
-    buf_init(&message, CHANNEL_BYTES_MAX);
-    worker_put_steps(&message, &worker->steps);
-    tell(&message);
-    return 0;
-}
-
-static int make_machine(struct worker *worker, const struct worker_start *start,
-                        int *fds, struct sm_error *err)
-{
-    struct vm_config config = {
-        .hv = hv_host(),
-        .hv_device_fd = -1,
-        .memory_bytes = start->memory_bytes,
-        .vcpus = start->vcpus,
-        .loop = worker->loop,
-        .events = &vm_events,
-        .context = worker,
-        .log = {.line = log_to_console, .context = worker},
-    };
-    int rc = open_disk(&fds[WORKER_FD_DISK], &fds[WORKER_FD_OVERLAY],
-                       &config.disk, err);
-
-    if (rc)
-        return rc;
-    console_init(&worker->console, own_take_fd(&fds[WORKER_FD_LOG]));
-    worker->agent_fd = own_take_fd(&fds[WORKER_FD_AGENT]);
-    rc = start->snapshot[0] ? restore(worker, &config, start, fds, err)
-                            : boot(worker, &config, start, fds, err);
-    if (!rc)
-        vm_run(worker->vm);
-    return rc;
 }
 
 static void life_over(void *context)
 {
-    finish(context, WORKER_END_EXPIRED, NULL);
+    worker_finish(context, WORKER_END_EXPIRED, NULL);
 }
 
 static int limit_life(struct worker *worker, uint32_t lifetime_ms,
@@ -293,19 +103,22 @@ static int take_start(struct worker *worker, struct wire_reader *from,
                       struct channel_message *message, struct sm_error *err)
 {
     struct worker_start start = {0};
+    int fds[WORKER_FDS_MAX];
     int rc;
 
-    add_step(worker, "request received");
+    worker_step(worker, "request received");
     if (worker->vm)
         return fail(err, SM_ESTATE, "the machine has started already");
-    if (message->fd_count != WORKER_FDS && message->fd_count != WORKER_FDS_MAX)
-        return fail(err, SM_EPROTO, "%u descriptors, expected %d or %d",
-                    message->fd_count, WORKER_FDS, WORKER_FDS_MAX);
-    if (message->fd_count == WORKER_FDS)
-        message->fds[WORKER_FD_HOT] = -1;
     rc = worker_get_start(from, &start, err);
-    if (!rc)
-        rc = make_machine(worker, &start, message->fds, err);
+    if (!rc) {
+        rc = worker_unpack_fds(message->fds, message->fd_count, start.fds, fds,
+                               WORKER_FDS_MAX, err);
+        if (!rc)
+            rc = worker_make(worker, &start, fds, err);
+        for (int i = 0; i < WORKER_FDS_MAX; i++)
+            if (fds[i] >= 0)
+                close(fds[i]);
+    }
     if (!rc && start.lifetime_ms)
         rc = limit_life(worker, start.lifetime_ms, err);
     worker_start_done(&start);
@@ -324,50 +137,24 @@ static int take_pause(struct worker *worker, bool pause, struct sm_error *err)
         vm_resume(worker->vm);
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_simple(&message, pause ? WORKER_PAUSED : WORKER_RESUMED);
-    tell(&message);
-    return 0;
-}
-
-static int save(struct worker *worker, const struct worker_save *wanted,
-                const int *fds, struct sm_error *err)
-{
-    const struct snapshot_place place = {.fd = fds[WORKER_SAVE_STATE],
-                                         .at = wanted->state_at};
-    struct worker_saved saved = {.paused_ns = clock_monotonic_ns()};
-    struct buf answer;
-    int rc;
-
-    vm_pause(worker->vm);
-    rc = vm_freeze(worker->vm, err);
-    if (!rc) {
-        rc = snapshot_write(worker->vm, wanted->snapshot, &place,
-                            fds[WORKER_SAVE_MEMORY], &saved.memory_bytes, err);
-        vm_thaw(worker->vm);
-    }
-    vm_resume(worker->vm);
-    if (rc)
-        return rc;
-    saved.paused_ns = clock_monotonic_ns() - saved.paused_ns;
-    buf_init(&answer, CHANNEL_BYTES_MAX);
-    worker_put_saved(&answer, &saved);
-    tell(&answer);
+    worker_tell(&message);
     return 0;
 }
 
 static int take_save(struct worker *worker, struct wire_reader *from,
-                     const struct channel_message *message,
-                     struct sm_error *err)
+                     struct channel_message *message, struct sm_error *err)
 {
     struct worker_save wanted = {0};
+    int fds[WORKER_SAVE_FDS_MAX];
     int rc = worker_get_save(from, &wanted, err);
 
+    if (!rc)
+        rc = worker_unpack_fds(message->fds, message->fd_count, wanted.fds, fds,
+                               WORKER_SAVE_FDS_MAX, err);
     if (!rc && !worker->vm)
         rc = fail(err, SM_EPROTO, "save before the machine has started");
-    if (!rc && message->fd_count != WORKER_SAVE_FDS)
-        rc = fail(err, SM_EPROTO, "%u descriptors, expected %d",
-                  message->fd_count, WORKER_SAVE_FDS);
     if (!rc)
-        rc = save(worker, &wanted, message->fds, err);
+        worker_save(worker, &wanted, fds);
     worker_save_done(&wanted);
     return rc;
 }
@@ -387,7 +174,7 @@ static int take_hot(struct worker *worker,
         return rc;
     buf_init(&answer, CHANNEL_BYTES_MAX);
     worker_put_simple(&answer, WORKER_HOT_DONE);
-    tell(&answer);
+    worker_tell(&answer);
     return 0;
 }
 
@@ -410,7 +197,7 @@ static int take_measure(struct worker *worker, struct sm_error *err)
     figures.stream_out_bytes = vm.streams.out_bytes;
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_figures(&message, &figures);
-    tell(&message);
+    worker_tell(&message);
     return 0;
 }
 
@@ -432,7 +219,7 @@ static int take_message(struct worker *worker, struct channel_message *message,
     case WORKER_START:
         return take_start(worker, &from, message, err);
     case WORKER_STOP:
-        finish(worker, WORKER_END_STOPPED, NULL);
+        worker_finish(worker, WORKER_END_STOPPED, NULL);
         return 0;
     case WORKER_PAUSE:
     case WORKER_RESUME:
@@ -446,6 +233,7 @@ static int take_message(struct worker *worker, struct channel_message *message,
     case WORKER_PROBED:
     case WORKER_STEPS:
     case WORKER_HOT_DONE:
+    case WORKER_CAPTURED:
     case WORKER_SAVED:
     case WORKER_ENDED:
     case WORKER_PAUSED:
@@ -470,16 +258,16 @@ static void readable(void *context, unsigned events)
         rc = take_message(worker, &message, &err);
     channel_message_done(&message);
     if (rc)
-        finish(worker, WORKER_END_FAILED, &err);
+        worker_finish(worker, WORKER_END_FAILED, &err);
 }
 
 int main(void)
 {
-    static struct worker worker = {.agent_fd = -1};
+    static struct worker worker = {.agent_fd = -1, .memory_fd = -1};
     struct sm_error err;
     int rc;
 
-    add_step(&worker, "worker main");
+    worker_step(&worker, "worker main");
     /* Ctrl-C at the caller's terminal is the caller's business, also while
      * signals are still blocked. */
     signal(SIGINT, SIG_IGN);
@@ -501,6 +289,7 @@ int main(void)
         return 1;
     }
     loop_run(worker.loop);
+    worker_save_abandon(&worker);
     vm_free(worker.vm);
     loop_timer_free(worker.lifetime);
     loop_unwatch(worker.watch);

@@ -89,6 +89,22 @@ static void try_ended(struct wire_reader from, struct buf *again)
           strcmp(same.error.message, ended.error.message) == 0);
 }
 
+static void try_saved(struct wire_reader from, struct buf *again)
+{
+    struct worker_saved saved;
+    struct worker_saved same;
+
+    if (worker_get_saved(&from, &saved, NULL) != 0)
+        return;
+    check(!strchr(saved.error.message, '\n'));
+    worker_put_saved(again, &saved);
+    from = read_again(again);
+    check(worker_get_saved(&from, &same, NULL) == 0);
+    check(same.memory_bytes == saved.memory_bytes &&
+          same.error.code == saved.error.code &&
+          strcmp(same.error.message, saved.error.message) == 0);
+}
+
 static void try_save(struct wire_reader from, struct buf *again)
 {
     struct wire_reader whole = from;
@@ -105,7 +121,7 @@ static void try_save(struct wire_reader from, struct buf *again)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     static void (*const tries[])(struct wire_reader, struct buf *) = {
-        try_start, try_probed, try_steps, try_ended, try_save};
+        try_start, try_probed, try_steps, try_ended, try_save, try_saved};
     struct wire_reader from;
     enum worker_type type;
     struct buf again;

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WATCHDOG_S = 60, CHANNEL_FD = PROCESS_FD_FIRST };
+enum { WATCHDOG_S = 60, CHANNEL_FD = PROCESS_FD_FIRST, FDS_GIVEN = 6 };
 
 static uint8_t in[CHANNEL_BYTES_MAX];
 
@@ -118,8 +118,8 @@ static void do_as_told(const char *what, unsigned fd_count)
         say(&message);
         stay();
     } else if (strcmp(what, "count") == 0) {
-        say_ended(fd_count == WORKER_FDS ? WORKER_END_POWER_OFF
-                                         : WORKER_END_CRASH);
+        say_ended(fd_count == FDS_GIVEN ? WORKER_END_POWER_OFF
+                                        : WORKER_END_CRASH);
     } else if (strcmp(what, "pauses") == 0) {
         answer_pauses();
     } else if (strcmp(what, "silent") == 0) {
@@ -226,14 +226,18 @@ static void open_worker(struct heard *heard, const struct worker_events *told)
                      0);
 }
 
+/* What every start has, and nothing of the rest. */
+static const int some_fds[WORKER_FDS_MAX] = {2,  2,  2,  2,  2,  2,  -1, -1,
+                                             -1, -1, -1, -1, -1, -1, -1, -1};
+
 static void tell(struct heard *heard, const char *what)
 {
     struct worker_start start = {.memory_bytes = 64 * MIB,
                                  .vcpus = 1,
                                  .kernel_args = (char *)(uintptr_t)what};
-    const int fds[WORKER_FDS_MAX] = {2, 2, 2, 2, 2, 2, -1};
 
-    assert_int_equal(worker_start(heard->worker, &start, fds, NULL), 0);
+    assert_int_equal(worker_start(heard->worker, &start, some_fds, NULL), 0);
+    assert_int_equal(start.fds, (1 << FDS_GIVEN) - 1);
 }
 
 static void close_worker(struct heard *heard)
@@ -361,7 +365,6 @@ static void test_worker_is_not_asked_more_than_fits(void **state)
 {
     char *args = malloc(CHANNEL_BYTES_MAX + 1);
     struct worker_start start = {.kernel_args = args};
-    const int fds[WORKER_FDS_MAX] = {2, 2, 2, 2, 2, 2, -1};
     struct heard heard;
     struct sm_error err;
 
@@ -370,7 +373,8 @@ static void test_worker_is_not_asked_more_than_fits(void **state)
     memset(args, 'x', CHANNEL_BYTES_MAX);
     args[CHANNEL_BYTES_MAX] = '\0';
     open_worker(&heard, &events);
-    assert_int_equal(worker_start(heard.worker, &start, fds, &err), SM_ELIMIT);
+    assert_int_equal(worker_start(heard.worker, &start, some_fds, &err),
+                     SM_ELIMIT);
     close_worker(&heard);
     free(args);
 }

@@ -27,6 +27,7 @@ struct kind {
 static struct {
     struct worker_start start;
     struct worker_save save;
+    struct worker_captured captured;
     struct worker_saved saved;
     struct worker_probed probed;
     struct worker_steps steps;
@@ -49,7 +50,8 @@ static void put_start(struct buf *to)
                                    .lifetime_ms = 90000,
                                    .kernel_args = (char[]){"quiet foo=1"},
                                    .snapshot = (char[]){"template"},
-                                   .state_at = UINT64_C(0x2000000000)});
+                                   .state_at = UINT64_C(0x2000000000),
+                                   .fds = 0x805f});
 }
 
 static int get_start(struct wire_reader *from)
@@ -63,13 +65,16 @@ static bool same_start(void)
            got.start.vcpus == 7 && got.start.lifetime_ms == 90000 &&
            strcmp(got.start.kernel_args, "quiet foo=1") == 0 &&
            strcmp(got.start.snapshot, "template") == 0 &&
-           got.start.state_at == UINT64_C(0x2000000000);
+           got.start.state_at == UINT64_C(0x2000000000) &&
+           got.start.fds == 0x805f;
 }
 
 static void put_save(struct buf *to)
 {
     worker_put_save(to, &(struct worker_save){.snapshot = (char[]){"label"},
-                                              .state_at = 1 << 20});
+                                              .state_at = 1 << 20,
+                                              .flags = WORKER_SAVE_DURABLE,
+                                              .fds = 7});
 }
 
 static int get_save(struct wire_reader *from)
@@ -80,13 +85,31 @@ static int get_save(struct wire_reader *from)
 static bool same_save(void)
 {
     return strcmp(got.save.snapshot, "label") == 0 &&
-           got.save.state_at == 1 << 20;
+           got.save.state_at == 1 << 20 &&
+           got.save.flags == WORKER_SAVE_DURABLE && got.save.fds == 7;
+}
+
+static void put_captured(struct buf *to)
+{
+    worker_put_captured(to, &(struct worker_captured){.paused_ns = 99});
+}
+
+static int get_captured(struct wire_reader *from)
+{
+    return worker_get_captured(from, &got.captured, NULL);
+}
+
+static bool same_captured(void)
+{
+    return got.captured.paused_ns == 99;
 }
 
 static void put_saved(struct buf *to)
 {
-    worker_put_saved(
-        to, &(struct worker_saved){.memory_bytes = 77, .paused_ns = 99});
+    struct worker_saved saved = {.memory_bytes = 77};
+
+    fail_errno(&saved.error, 28, "memory");
+    worker_put_saved(to, &saved);
 }
 
 static int get_saved(struct wire_reader *from)
@@ -96,7 +119,10 @@ static int get_saved(struct wire_reader *from)
 
 static bool same_saved(void)
 {
-    return got.saved.memory_bytes == 77 && got.saved.paused_ns == 99;
+    return got.saved.memory_bytes == 77 && got.saved.error.code == SM_ENOSPC &&
+           got.saved.error.os_error == 28 &&
+           strcmp(got.saved.error.message,
+                  "memory: No space left on device") == 0;
 }
 
 static void put_probed(struct buf *to)
@@ -186,6 +212,7 @@ static bool same_figures(void)
 static const struct kind kinds[] = {
     {"start", WORKER_START, put_start, get_start, same_start},
     {"save", WORKER_SAVE, put_save, get_save, same_save},
+    {"captured", WORKER_CAPTURED, put_captured, get_captured, same_captured},
     {"saved", WORKER_SAVED, put_saved, get_saved, same_saved},
     {"probed", WORKER_PROBED, put_probed, get_probed, same_probed},
     {"steps", WORKER_STEPS, put_steps, get_steps, same_steps},
@@ -225,6 +252,45 @@ static void test_worker_messages_come_back(void **state)
         assert_true(kinds[i].same());
         forget();
         buf_done(&buf);
+    }
+}
+
+static void test_worker_descriptors_find_their_places(void **state)
+{
+    static const int fds[5] = {-1, 11, -1, 12, 13};
+    int packed[5];
+    int back[5];
+    uint32_t mask;
+
+    (void)state;
+    assert_int_equal(worker_pack_fds(fds, 5, packed, &mask), 3);
+    assert_int_equal(mask, 0x1a);
+    assert_int_equal(worker_unpack_fds(packed, 3, mask, back, 5, NULL), 0);
+    assert_memory_equal(back, fds, sizeof fds);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(packed[i], -1);
+}
+
+/* More descriptors than places, more places than descriptors, places that
+ * there are not: refused, and nobody has a descriptor twice. */
+static void test_worker_descriptors_must_fit_their_mask(void **state)
+{
+    static const struct {
+        unsigned count;
+        uint32_t mask;
+    } table[] = {{0, 1}, {1, 0}, {2, 1}, {1, 3}, {1, 8}, {2, 9}, {3, 1u << 31}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        int packed[3] = {11, 12, 13};
+        int back[3];
+
+        assert_int_equal(worker_unpack_fds(packed, table[i].count,
+                                           table[i].mask, back, 3, NULL),
+                         SM_EPROTO);
+        for (int at = 0; at < 3; at++)
+            for (int other = 0; other < 3; other++)
+                assert_true(back[at] < 0 || back[at] != packed[other]);
     }
 }
 
@@ -516,6 +582,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worker_messages_come_back),
+        cmocka_unit_test(test_worker_descriptors_find_their_places),
+        cmocka_unit_test(test_worker_descriptors_must_fit_their_mask),
         cmocka_unit_test(test_worker_simple_message_is_its_type),
         cmocka_unit_test(test_worker_message_cut_anywhere_is_refused),
         cmocka_unit_test(test_worker_message_with_more_behind_it_is_refused),

@@ -1,0 +1,56 @@
+/* inside.h: what the files of the worker share. */
+#ifndef SM_WORKER_INSIDE_H
+#define SM_WORKER_INSIDE_H
+
+#include "platform/channel.h"
+#include "platform/loop.h"
+#include "platform/process.h"
+#include "proto/worker.h"
+#include "snapshot/snapshot.h"
+#include "vm/vm.h"
+#include "worker/console.h"
+
+enum { CHANNEL_FD = PROCESS_FD_FIRST };
+
+/* A snapshot that is being written. */
+struct saving {
+    bool active;
+    bool captured;
+    struct worker_save wanted;
+    int fds[WORKER_SAVE_FDS_MAX];
+    struct snapshot_capture *capture;
+    struct process_copy copy; /* of this process, which writes */
+    struct loop_watch *watch; /* of its result                 */
+};
+
+struct worker {
+    struct loop *loop;
+    struct loop_watch *watch;
+    struct vm *vm;
+    struct loop_timer *lifetime;
+    int agent_fd;  /* for the agent's first connection; then -1 */
+    int memory_fd; /* what its memory began as; -1: zeros       */
+    struct console console;
+    struct worker_steps steps;
+    struct saving saving;
+    bool done;
+    uint8_t in[CHANNEL_BYTES_MAX];
+};
+
+/* Send (message) to the library, and free it. */
+void worker_tell(struct buf *message);
+/* The last word; the process ends. */
+void worker_finish(struct worker *worker, enum worker_end end,
+                   const struct sm_error *error);
+void worker_step(void *context, const char *what);
+
+/* making.c: START: make the machine of what came, and let it run. (fds) that
+ * were taken are -1 afterwards. */
+int worker_make(struct worker *worker, const struct worker_start *start,
+                int *fds, struct sm_error *err);
+
+/* saving.c: SAVE. What goes wrong is told; the machine goes on. */
+void worker_save(struct worker *worker, struct worker_save *wanted, int *fds);
+void worker_save_abandon(struct worker *worker);
+
+#endif
