@@ -1,48 +1,15 @@
-/* overlay.c: a sparse copy-on-write layer; how it works is in overlay.h.
- *
- * Header page, little endian:
- *
- *     0  char[8]  "SMOVRLY\0"
- *     8  u32      version 1
- *    12  u32      cluster size, 4096
- *    16  u64      size of the disk in bytes
- *    24  u64      size of the base in bytes
- *    32  u8[32]   identity of the base
- *    64  u8[32]   identity of this overlay, random
- *    96  u32      flags: bit 0 frozen
- *   100  zeroes to the end of the page
- *
- * The place of the bitmap and of the data follow from the size of the disk.
- */
+/* overlay.c: a sparse copy-on-write layer; how it works is in overlay.h. */
 #include "block/overlay.h"
 
 #include "base/bytes.h"
-#include "block/bitmap.h"
 #include "block/disk_file.h"
+#include "block/overlay_impl.h"
 #include "block/spans.h"
 #include "platform/random.h"
 
 #include <assert.h>
 
-enum {
-    PAGE_BYTES = 4096,
-    CLUSTER = OVERLAY_CLUSTER_BYTES,
-    HEADER_VERSION = 1,
-    HEADER_USED_BYTES = 100,
-    FLAG_FROZEN = 1
-};
-
-static const char header_magic[8] = "SMOVRLY";
-
-struct overlay {
-    struct block block;
-    struct block *base;
-    int fd;
-    bool frozen;
-    bool lost; /* a sync failed, see raw.c */
-    uint64_t data_at;
-    struct bitmap bitmap; /* a set bit: the cluster is in this file */
-};
+enum { CLUSTER = OVERLAY_CLUSTER_BYTES };
 
 /* A run of bytes of the disk that come from one place. */
 struct run {
@@ -275,6 +242,18 @@ static int sync_file(struct overlay *overlay, struct sm_error *err)
         return fail(err, SM_EIO, "overlay: an earlier sync failed");
     rc = disk_file_sync(overlay->fd, err);
     overlay->lost = rc != 0;
+    overlay->unsynced = rc != 0;
+    return rc;
+}
+
+/* What was written before a layer below was sealed is in that one's file. */
+static int sync_below(struct overlay *overlay, struct sm_error *err)
+{
+    int rc = 0;
+
+    while (!rc && (overlay = overlay_cast(overlay->base)) != NULL)
+        if (overlay->unsynced)
+            rc = sync_file(overlay, err);
     return rc;
 }
 
@@ -283,8 +262,10 @@ static int overlay_flush(struct block *block, struct sm_error *err)
 {
     struct overlay *overlay = overlay_of(block);
     bool wrote = false;
-    int rc = sync_file(overlay, err);
+    int rc = sync_below(overlay, err);
 
+    if (!rc)
+        rc = sync_file(overlay, err);
     if (!rc)
         rc = bitmap_write(&overlay->bitmap, &wrote, err);
     if (!rc && wrote)
@@ -326,6 +307,11 @@ static const struct block_ops overlay_ops = {
     .free = overlay_free,
 };
 
+struct overlay *overlay_cast(struct block *block)
+{
+    return block->ops == &overlay_ops ? overlay_of(block) : NULL;
+}
+
 /* An overlay of (bytes) that owns nothing yet. */
 static int make(int fd, struct block *base, uint64_t bytes,
                 struct overlay **ret, struct sm_error *err)
@@ -333,8 +319,6 @@ static int make(int fd, struct block *base, uint64_t bytes,
     AUTO(overlay_releasep) struct overlay *overlay = NULL;
     int rc;
 
-    if (!base->read_only)
-        return fail(err, SM_EINVAL, "overlay: its base can be written to");
     if (base->depth >= BLOCK_DEPTH_MAX)
         return fail(err, SM_ELIMIT, "overlay: more than %d layers",
                     BLOCK_DEPTH_MAX);
@@ -345,123 +329,94 @@ static int make(int fd, struct block *base, uint64_t bytes,
     overlay = calloc(1, sizeof *overlay);
     if (!overlay)
         return fail(err, SM_ENOMEM, "overlay: out of memory");
-    rc = bitmap_init(&overlay->bitmap, fd, PAGE_BYTES, bytes / CLUSTER, err);
+    rc = bitmap_init(&overlay->bitmap, fd, OVERLAY_HEADER_BYTES,
+                     bytes / CLUSTER, err);
     if (rc)
         return rc;
     overlay->block.ops = &overlay_ops;
     overlay->block.bytes = bytes;
     overlay->block.depth = base->depth + 1;
-    overlay->data_at = PAGE_BYTES + bitmap_bytes(&overlay->bitmap);
+    overlay->data_at = overlay_data_at(bytes);
     overlay->base = base;
     overlay->fd = fd;
     *ret = own_take(overlay);
     return 0;
 }
 
-static int write_header(struct overlay *overlay, bool frozen,
+static int check_base(const struct block *base, struct sm_error *err)
+{
+    if (!base->read_only)
+        return fail(err, SM_EINVAL, "overlay: its base can be written to");
+    return 0;
+}
+
+static int write_header(const struct overlay *overlay, bool frozen,
                         struct sm_error *err)
 {
-    uint8_t page[PAGE_BYTES] = {0};
-    struct iovec span = {.iov_base = page, .iov_len = sizeof page};
+    struct overlay_header header = {.bytes = overlay->block.bytes,
+                                    .base_bytes = overlay->base->bytes,
+                                    .base = overlay->base->id,
+                                    .own = overlay->block.id,
+                                    .frozen = frozen};
 
-    memcpy(page, header_magic, sizeof header_magic);
-    store_le32(page + 8, HEADER_VERSION);
-    store_le32(page + 12, CLUSTER);
-    store_le64(page + 16, overlay->block.bytes);
-    store_le64(page + 24, overlay->base->bytes);
-    memcpy(page + 32, overlay->base->id.bytes, BLOCK_ID_BYTES);
-    memcpy(page + 64, overlay->block.id.bytes, BLOCK_ID_BYTES);
-    store_le32(page + 96, frozen ? FLAG_FROZEN : 0);
-    return disk_file_write(overlay->fd, 0, &span, 1, err);
+    return overlay_header_write(overlay->fd, &header, err);
+}
+
+/* A new one in the empty file (fd), over what will be read-only. */
+static int create(int fd, struct block *base, uint64_t bytes,
+                  struct overlay **ret, struct sm_error *err)
+{
+    AUTO(overlay_releasep) struct overlay *overlay = NULL;
+    int rc = make(fd, base, bytes, &overlay, err);
+
+    if (!rc)
+        rc = overlay_file_stretch(fd, bytes, err);
+    if (!rc)
+        rc = random_bytes(overlay->block.id.bytes, BLOCK_ID_BYTES, err);
+    if (!rc)
+        rc = write_header(overlay, false, err);
+    if (rc)
+        return rc;
+    *ret = own_take(overlay);
+    return 0;
 }
 
 int overlay_create(int fd, struct block *base, uint64_t bytes,
                    struct block **ret, struct sm_error *err)
 {
-    AUTO(overlay_releasep) struct overlay *overlay = NULL;
-    uint64_t found;
-    int rc;
+    struct overlay *overlay;
+    int rc = check_base(base, err);
 
+    if (rc)
+        return rc;
     if (bytes < base->bytes || !is_aligned(bytes, CLUSTER))
         return fail(err, SM_EINVAL,
                     "overlay of %llu bytes: whole clusters of %d, at least "
                     "the %llu of its base",
                     (unsigned long long)bytes, CLUSTER,
                     (unsigned long long)base->bytes);
-    rc = make(fd, base, bytes, &overlay, err);
+    rc = create(fd, base, bytes, &overlay, err);
     if (!rc)
-        rc = disk_file_size(fd, &found, err);
-    if (!rc && found)
-        rc = fail(err, SM_EEXIST, "overlay: the file is not empty");
-    if (!rc)
-        rc = random_bytes(overlay->block.id.bytes, BLOCK_ID_BYTES, err);
-    if (!rc)
-        rc = disk_file_stretch(fd, overlay->data_at + bytes, err);
-    if (!rc)
-        rc = write_header(overlay, false, err);
-    if (rc)
-        return rc;
-    *ret = &own_take(overlay)->block;
-    return 0;
-}
-
-/* The fields of a header page that cannot be worked out. */
-struct header {
-    uint64_t bytes;
-    uint64_t base_bytes;
-    uint32_t flags;
-    struct block_id base;
-    struct block_id own;
-};
-
-static int read_header(int fd, struct header *header, struct sm_error *err)
-{
-    uint8_t page[PAGE_BYTES];
-    struct iovec span = {.iov_base = page, .iov_len = sizeof page};
-    uint64_t found;
-    int rc = disk_file_size(fd, &found, err);
-
-    if (!rc && found < sizeof page)
-        return fail(err, SM_EIMAGE, "not an overlay: %llu bytes",
-                    (unsigned long long)found);
-    if (!rc)
-        rc = disk_file_read(fd, 0, &span, 1, err);
-    if (rc)
-        return rc;
-    if (memcmp(page, header_magic, sizeof header_magic) != 0)
-        return fail(err, SM_EIMAGE, "not an overlay");
-    if (load_le32(page + 8) != HEADER_VERSION)
-        return fail(err, SM_ENOTSUP, "overlay of version %u: only %d is known",
-                    load_le32(page + 8), HEADER_VERSION);
-    header->bytes = load_le64(page + 16);
-    header->base_bytes = load_le64(page + 24);
-    header->flags = load_le32(page + 96);
-    memcpy(header->base.bytes, page + 32, BLOCK_ID_BYTES);
-    memcpy(header->own.bytes, page + 64, BLOCK_ID_BYTES);
-    if (load_le32(page + 12) != CLUSTER || header->flags > FLAG_FROZEN ||
-        !is_aligned(header->bytes, CLUSTER) ||
-        header->bytes < header->base_bytes)
-        return fail(err, SM_EIMAGE, "overlay: its header is damaged");
-    for (size_t i = HEADER_USED_BYTES; i < sizeof page; i++)
-        if (page[i])
-            return fail(err, SM_EIMAGE, "overlay: its header is damaged");
-    return 0;
+        *ret = &overlay->block;
+    return rc;
 }
 
 int overlay_open(int fd, struct block *base, bool read_only, struct block **ret,
                  struct sm_error *err)
 {
     AUTO(overlay_releasep) struct overlay *overlay = NULL;
-    struct header header;
+    struct overlay_header header;
     uint64_t found;
-    int rc = read_header(fd, &header, err);
+    int rc = overlay_header_read(fd, &header, err);
 
     if (rc)
         return rc;
     if (header.base_bytes != base->bytes ||
         memcmp(&header.base, &base->id, sizeof header.base) != 0)
         return fail(err, SM_EIMAGE, "overlay: made over another base");
-    rc = make(fd, base, header.bytes, &overlay, err);
+    rc = check_base(base, err);
+    if (!rc)
+        rc = make(fd, base, header.bytes, &overlay, err);
     if (!rc)
         rc = disk_file_size(fd, &found, err);
     if (rc)
@@ -470,40 +425,77 @@ int overlay_open(int fd, struct block *base, bool read_only, struct block **ret,
         return fail(err, SM_EIMAGE, "overlay: cut off at %llu bytes",
                     (unsigned long long)found);
     overlay->block.id = header.own;
-    overlay->frozen = header.flags & FLAG_FROZEN;
+    overlay->frozen = header.frozen;
     overlay->block.read_only = read_only || overlay->frozen;
     *ret = &own_take(overlay)->block;
     return 0;
 }
 
-int overlay_freeze(struct block *block, struct sm_error *err)
+/* The flag comes last: a file that has it has the bits. */
+int overlay_seal(struct block *block, struct sm_error *err)
 {
-    struct overlay *overlay = overlay_of(block);
+    struct overlay *overlay = overlay_cast(block);
+    bool wrote;
     int rc;
 
-    assert(block->ops == &overlay_ops);
+    assert(overlay);
+    if (overlay->lost)
+        return fail(err, SM_EIO, "seal an overlay: an earlier sync failed");
     if (overlay->frozen)
         return 0;
-    rc = block_flush(block, err);
+    if (block->read_only)
+        return fail(err, SM_EACCES, "seal an overlay: it is open read-only");
+    rc = bitmap_write(&overlay->bitmap, &wrote, err);
     if (!rc)
         rc = write_header(overlay, true, err);
-    if (!rc)
-        rc = disk_file_sync(overlay->fd, err);
     if (rc)
-        return wrap(err, rc, "freeze an overlay");
+        return wrap(err, rc, "seal an overlay");
+    bitmap_written(&overlay->bitmap);
     overlay->frozen = true;
+    overlay->unsynced = true;
     block->read_only = true;
+    return 0;
+}
+
+/* The flush has data and bits on the disk before the seal's flag. */
+int overlay_freeze(struct block *block, struct sm_error *err)
+{
+    struct overlay *overlay = overlay_cast(block);
+    int rc;
+
+    assert(overlay);
+    rc = block_flush(block, err);
+    if (!rc)
+        rc = overlay_seal(block, err);
+    if (!rc)
+        rc = sync_file(overlay, err);
+    return rc ? wrap(err, rc, "freeze an overlay") : 0;
+}
+
+/* All that may fail of the new layer is done before the old one is sealed. */
+int overlay_split(struct block *block, int fd, struct block **ret,
+                  struct sm_error *err)
+{
+    AUTO(overlay_releasep) struct overlay *upper = NULL;
+    int rc = create(fd, block, block->bytes, &upper, err);
+
+    if (!rc)
+        rc = overlay_seal(block, err);
+    if (rc)
+        return rc;
+    *ret = &own_take(upper)->block;
     return 0;
 }
 
 int overlay_used_bytes(struct block *block, uint64_t *bytes,
                        struct sm_error *err)
 {
+    struct overlay *overlay = overlay_cast(block);
     uint64_t clusters;
     int rc;
 
-    assert(block->ops == &overlay_ops);
-    rc = bitmap_count(&overlay_of(block)->bitmap, &clusters, err);
+    assert(overlay);
+    rc = bitmap_count(&overlay->bitmap, &clusters, err);
     *bytes = clusters * CLUSTER;
     return rc;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -48,6 +49,86 @@ int file_write_at(int fd, const void *from, size_t count, uint64_t offset,
         offset += (uint64_t)put;
         count -= (size_t)put;
     }
+    return 0;
+}
+
+/* Whether the kernel says that it cannot copy between these two. */
+static bool cannot_copy(int os_error)
+{
+    return os_error == EXDEV || os_error == EINVAL || os_error == EOPNOTSUPP ||
+           os_error == ENOSYS || os_error == EPERM || os_error == ETXTBSY;
+}
+
+static int copy_through_memory(int from, uint64_t from_at, int to,
+                               uint64_t to_at, uint64_t bytes,
+                               struct sm_error *err)
+{
+    enum { PIECE_BYTES = 256 << 10 };
+    AUTO_FREE char *piece = malloc(PIECE_BYTES);
+    int rc = 0;
+
+    if (!piece)
+        return fail(err, SM_ENOMEM, "copy: out of memory");
+    while (!rc && bytes) {
+        size_t count = bytes < PIECE_BYTES ? (size_t)bytes : PIECE_BYTES;
+
+        rc = file_read_at(from, piece, count, from_at, err);
+        if (!rc)
+            rc = file_write_at(to, piece, count, to_at, err);
+        from_at += count;
+        to_at += count;
+        bytes -= count;
+    }
+    return rc;
+}
+
+int file_copy_range(int from, uint64_t from_at, int to, uint64_t to_at,
+                    uint64_t bytes, struct sm_error *err)
+{
+    enum { AT_ONCE = 1 << 30 }; /* less than the kernel's limit for a call */
+
+    while (bytes) {
+        size_t count = bytes < AT_ONCE ? (size_t)bytes : AT_ONCE;
+        off_t in = (off_t)from_at;
+        off_t out = (off_t)to_at;
+        ssize_t done = copy_file_range(from, &in, to, &out, count, 0);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        /* Nothing done: the end of the file, or a file system that says so
+         * instead of refusing. */
+        if (done == 0 || (done < 0 && cannot_copy(errno)))
+            return copy_through_memory(from, from_at, to, to_at, bytes, err);
+        if (done < 0)
+            return fail_os(err, "copy");
+        from_at += (uint64_t)done;
+        to_at += (uint64_t)done;
+        bytes -= (uint64_t)done;
+    }
+    return 0;
+}
+
+int file_find_data(int fd, uint64_t *at, uint64_t end, uint64_t *ret_end,
+                   struct sm_error *err)
+{
+    off_t data = lseek(fd, (off_t)*at, SEEK_DATA);
+    off_t hole;
+
+    *ret_end = end;
+    if (data < 0 && errno == EINVAL)
+        return 0;
+    if (data < 0 && errno != ENXIO)
+        return fail_os(err, "look for data in a file");
+    if (data < 0 || (uint64_t)data >= end) {
+        *at = end;
+        return 0;
+    }
+    hole = lseek(fd, data, SEEK_HOLE);
+    if (hole < 0)
+        return fail_os(err, "look for holes in a file");
+    *at = (uint64_t)data;
+    if ((uint64_t)hole < end)
+        *ret_end = (uint64_t)hole;
     return 0;
 }
 

@@ -579,6 +579,25 @@ static void test_overlay_flush_syncs_data_before_the_bitmap(void **state)
     block_free(block);
 }
 
+/* Only then is the file said to be one that never changes. */
+static void test_overlay_freeze_flushes_before_it_seals(void **state)
+{
+    struct block *block = create(DISK);
+
+    (void)state;
+    rewind_tape();
+    write_stamp(block, 8, 1);
+    assert_int_equal(overlay_freeze(block, NULL), 0);
+    assert_int_equal(tape.count, 6);
+    assert_int_equal(tape.event[1].what, 's');
+    assert_int_equal(tape.event[2].at, CLUSTER); /* the bitmap */
+    assert_int_equal(tape.event[3].what, 's');
+    assert_int_equal(tape.event[4].what, 'w');
+    assert_int_equal(tape.event[4].at, 0); /* the header */
+    assert_int_equal(tape.event[5].what, 's');
+    block_free(block);
+}
+
 /* The host's kernel reports a failed write-back once and forgets it: no later
  * flush may say that all is well. */
 static void test_overlay_failed_sync_is_not_forgotten(void **state)
@@ -620,6 +639,15 @@ static void note_stamp(struct sector *sector, uint32_t stamp)
     sector->newest = stamp;
 }
 
+/* All that was written is durable. */
+static void note_flush(struct sector *sectors)
+{
+    for (uint32_t s = 0; s < SECTORS; s++) {
+        sectors[s].flushed = sectors[s].newest;
+        sectors[s].later = 0;
+    }
+}
+
 /* Some history: writes of sectors and of runs, zeroes, flushes. */
 static void live(struct block *block, struct sector *sectors, uint32_t *seed)
 {
@@ -637,10 +665,7 @@ static void live(struct block *block, struct sector *sectors, uint32_t *seed)
             store_le32(bytes + s * SECTOR, stamp);
         if (kind == 0) {
             if (block_flush(block, NULL) == 0)
-                for (uint32_t s = 0; s < SECTORS; s++) {
-                    sectors[s].flushed = sectors[s].newest;
-                    sectors[s].later = 0;
-                }
+                note_flush(sectors);
             continue;
         }
         for (uint32_t s = first; s < first + count; s++)
@@ -707,6 +732,8 @@ static void test_overlay_survives_a_crash_at_any_operation(void **state)
         assert_int_equal(block_flush(block, NULL), 0);
         tape.budget = (int)(next_random(&seed) % 100);
         live(block, sectors, &seed);
+        if (run % 3 == 0 && overlay_freeze(block, NULL) == 0)
+            note_flush(sectors);
         block_free(block);
         tape.on = false;
 
@@ -739,6 +766,7 @@ int main(void)
         CASE(test_overlay_layers_stack_up_to_the_limit),
         CASE(test_overlay_children_do_not_see_each_other),
         CASE(test_overlay_flush_syncs_data_before_the_bitmap),
+        CASE(test_overlay_freeze_flushes_before_it_seals),
         CASE(test_overlay_failed_sync_is_not_forgotten),
         CASE(test_overlay_survives_a_crash_at_any_operation),
     };
