@@ -24,6 +24,7 @@
  *   image     a root file system that is ready, with its defaults
  *   machine   one microVM, in a worker process of its own
  *   exec      one command in a machine
+ *   snapshot  a machine at one instant, kept under a name
  *   They depend on each other in this order: free them in the reverse order.
  *
  * Errors
@@ -316,6 +317,9 @@ SM_API const char *sm_image_digest(const struct sm_image *image);
  * Wherever a name is taken, an image's ID does as well: the digest of its
  * config, "sha256:" before it or not, or a beginning of it that is its own, of
  * at least 4 digits. Where something has such a name, the name counts.
+ * "snapshot:NAME" is a snapshot: sm_store_inspect(), sm_store_remove(),
+ * sm_store_save(), sm_store_load() and sm_store_copy() take these, too; see
+ * "snapshot".
  *
  * All calls block, and their callbacks run on the caller's thread.
  */
@@ -350,7 +354,8 @@ SM_API int sm_store_list(struct sm_host *host,
 /*
  * What is known of the image (name): an object of JSON with the main fields of
  * `docker image inspect`: Id, RepoTags, RepoDigests, Created, Architecture, Os,
- * Variant, Config, RootFS, Size. *ret belongs to the caller: free().
+ * Variant, Config, RootFS, Size. Of a snapshot: sm_stored_snapshot.json and all
+ * of its manifest. *ret belongs to the caller: free().
  *
  * Returns      0 and *ret, or SM_ENOENT (no such image; with near names),
  *              SM_EINVAL (no name, or the beginning of several IDs), SM_ENOMEM,
@@ -394,7 +399,8 @@ struct sm_store_change {
 
 /*
  * Drop the name (name), or all names of an ID. What nothing else refers to goes
- * with it: blobs, and root file systems that no machine runs on.
+ * with it: blobs, and root file systems that no machine runs on. A snapshot
+ * goes at once; machines of it go on.
  *
  * flags        SM_STORE_FORCE: also if a machine runs on it (its root file
  *              system stays until sm_store_prune()), or an ID has several
@@ -412,11 +418,13 @@ SM_API int sm_store_remove(struct sm_host *host, const char *name,
 
 /*
  * Remove what nothing refers to: blobs, root file systems whose image is no
- * longer there, and what killed processes left half-made. Names stay, and so
- * does what a machine or a pull is using.
+ * longer there, templates that no start wanted for 7 days, and what killed
+ * processes left half-made. Names stay, snapshots do, and so does what a
+ * machine or a pull is using.
  *
  * flags        SM_STORE_ALL: also every root file system that no machine runs
- *              on; they are made again when they are wanted. Else 0.
+ *              on, and every template; they are made again when they are
+ *              wanted. Else 0.
  * report       called for each thing that went; may be NULL.
  * Returns      0, or SM_EINVAL, SM_EIMAGE and SM_EDIGEST (the store is damaged:
  *              see sm_store_verify()), SM_EACCES, SM_ENOMEM, SM_EIO.
@@ -452,10 +460,12 @@ SM_API int sm_store_verify(struct sm_host *host, unsigned flags,
  * fd           where it is read from: a file from its beginning, or a pipe to
  *              its end.
  * name         what its only image is to be called. NULL: as the archive says.
- * report       called for each name; may be NULL.
- * Returns      0, or SM_EINVAL (no descriptor; an image without a name; a name
- *              for several), SM_ENOENT (no image), SM_EIMAGE, SM_EDIGEST,
- *              SM_ENOTSUP, SM_ELIMIT, SM_ENOSPC, SM_EACCES, SM_ENOMEM, SM_EIO.
+ *              "snapshot:NAME": the archive is a snapshot, which is to have
+ * that name; "snapshot:": as the archive says. report       called for each
+ * name; may be NULL. Returns      0, or SM_EINVAL (no descriptor; an image
+ * without a name; a name for several), SM_ENOENT (no image), SM_EIMAGE,
+ * SM_EDIGEST, SM_ENOTSUP, SM_ELIMIT, SM_EEXIST (a snapshot has that name),
+ *              SM_ENOSPC, SM_EACCES, SM_ENOMEM, SM_EIO.
  *              Images that came before one that failed are there.
  * Since        0.1
  */
@@ -467,9 +477,11 @@ SM_API int sm_store_load(struct sm_host *host, int fd, const char *name,
 /*
  * Write images as an archive.
  *
- * names        names or IDs, NULL at the end; an ID goes without its names.
+ * names        names or IDs, NULL at the end; an ID goes without its names. Or
+ *              one snapshot alone.
  * format       "oci-archive": an OCI image layout in a tar, with the blobs as
- *              they came. "docker-archive": as `docker save`. NULL: the first.
+ *              they came. "docker-archive": as `docker save`, no snapshots.
+ *              NULL: the first.
  * fd           where it is written to: a file from its beginning, or a pipe.
  * Returns      0, or as sm_store_inspect(), SM_EINVAL also for another format,
  *              SM_EDIGEST, SM_EIMAGE, SM_ENOSPC; then what was written is of
@@ -478,6 +490,22 @@ SM_API int sm_store_load(struct sm_host *host, int fd, const char *name,
  */
 SM_API int sm_store_save(struct sm_host *host, const char *const *names,
                          const char *format, int fd, struct sm_error *err);
+
+/*
+ * Copy between here and a registry. One of the two names is the registry's:
+ * "docker://NAME[:TAG]". The other is what goes there, or what comes from there
+ * is to be called: an image, or "snapshot:NAME" ("snapshot:": as its maker
+ * called it). What the other side has, verified by its digest, is not sent
+ * again.
+ *
+ * config       (insecure), (progress) and (platform) count. NULL: the defaults.
+ * Returns      0, or as sm_store_inspect() and sm_image_prepare(), SM_EEXIST (a
+ *              snapshot has that name).
+ * Since        0.1
+ */
+SM_API int sm_store_copy(struct sm_host *host, const char *from, const char *to,
+                         const struct sm_image_config *config,
+                         struct sm_error *err);
 
 /* ------------------------------------------------------------ machine -- */
 
@@ -501,9 +529,9 @@ struct sm_limit {
 struct sm_machine_config {
     size_t size;
     /* The guest's memory in bytes, SM_MEMORY_MIN to SM_MEMORY_MAX, a multiple
-     * of 2 MiB. 0: SM_MEMORY_DEFAULT. */
+     * of 2 MiB. 0: SM_MEMORY_DEFAULT, or the snapshot's. */
     uint64_t memory_bytes;
-    /* 1 to SM_VCPUS_MAX. 0: 1. */
+    /* 1 to SM_VCPUS_MAX. 0: 1, or the snapshot's. */
     uint32_t vcpus;
     /* Another guest kernel: ELF vmlinux or bzImage, with what kernel/README.md
      * asks for. NULL: ours. */
@@ -539,6 +567,12 @@ struct sm_machine_config {
     /* So long after sm_machine_start() it ends, in milliseconds, whatever it
      * does and whoever watches: SM_END_EXPIRED. 0: never. */
     uint32_t lifetime_ms;
+    /* The name of a snapshot that the machine goes on from: see "snapshot". It
+     * brings memory_bytes and vcpus, which are 0 here or the same; kernel,
+     * kernel_args and cold must not be set. What (limits) and (processes_max)
+     * leave unset is as in the machine that the snapshot was made of; hostname,
+     * name, labels and lifetime_ms are not. NULL: none. */
+    const char *snapshot;
 };
 
 /* Set every field to its default. Threads: any. Since 0.1 */
@@ -547,10 +581,13 @@ SM_API void sm_machine_config_init(struct sm_machine_config *config);
 /*
  * A machine with a private, throw-away disk over the image's. Nothing runs
  * before sm_machine_start(). (config) may be NULL. (image) may be freed
- * afterwards.
+ * afterwards; it is NULL for a machine of a snapshot, which has its own.
  *
  * Returns      0 and *ret, or SM_EINVAL (a value out of range, named),
- *              SM_ENOMEM.
+ *              SM_ENOMEM; of a snapshot also SM_ENOENT (none of that name, with
+ *              near names), SM_EIMAGE (damaged), SM_EACCES, SM_EIO, and
+ *              SM_ENOTSUP (it is of another architecture, hypervisor, kernel or
+ *              agent: see "snapshot").
  * Since        0.1
  */
 SM_API int sm_machine_new(struct sm_host *host, const struct sm_image *image,
@@ -848,6 +885,12 @@ struct sm_exec_config {
      * at most 2 MiB together with their paths. */
     const struct sm_staged_file *files;
     size_t file_count;
+    /* Not 0: no new command. The one that the machine's snapshot was made with
+     * goes on, and is this exec from the start of the machine on: its streams,
+     * its signals, its end. One exec of a machine may have this, made before
+     * sm_machine_start(); it sets descriptors, timeout_ms, rows and columns,
+     * and nothing else: the rest, tty too, is as it was. */
+    uint32_t resume;
 };
 
 /* How a command ended. */
@@ -871,8 +914,9 @@ SM_API void sm_exec_config_init(struct sm_exec_config *config);
  * A command in (machine). Before sm_machine_start(): starts with the machine.
  * In a running machine: sent at the next wait for anything in this machine.
  *
- * Returns      0 and *ret, or SM_EINVAL (nothing to run, a value out of
- *              range), SM_ESTATE (machine stopped),
+ * Returns      0 and *ret, or SM_EINVAL (nothing to run, or to resume; a value
+ *              out of range), SM_ESTATE (machine stopped; was started before
+ *              the command that is to be resumed),
  *              SM_ELIMIT (more than 1 MiB of arguments and environment, 2 MiB
  *              of files), SM_ENOMEM.
  * Since        0.1
@@ -1153,6 +1197,149 @@ SM_API void sm_copy_config_init(struct sm_copy_config *config);
  */
 SM_API int sm_copy(const struct sm_copy_config *config, uint64_t *ret_bytes,
                    struct sm_error *err);
+
+/* ----------------------------------------------------------- snapshot -- */
+
+/*
+ * A snapshot is a machine at one instant, kept: memory, processors, devices and
+ * disk. Machines that are made of it (sm_machine_config.snapshot) go on from
+ * there, any number of them, at once or years later, on this computer or on
+ * another. The machine itself goes on, too: it stands still for some
+ * milliseconds only.
+ *
+ * What is in it: everything that the machine has. Keys, passwords and tokens in
+ * its memory are, and those that were deleted may be. Folders and files of
+ * snapshots are their maker's alone (modes 0700, 0600). Whoever is given an
+ * archive of one is given all of that; whoever runs one that he was given runs
+ * its programs, within the walls of a machine. What an archive or its sender
+ * says is checked, field by field.
+ *
+ * Two machines that go on from one instant would be the same: with the same
+ * random numbers, the same name, the wrong time. So nothing of the guest runs
+ * in a new one before its kernel has fresh randomness, its clock is right, and
+ * host name, machine-id and boot_id are new; if any of it fails, the machine
+ * ends. Programs that keep randomness of their own, connections, leases or the
+ * time find /run/supermachine/clone changed. Streams of commands do not last
+ * over a snapshot: sm_exec_config.resume gives one of the commands new ones,
+ * the others go on without.
+ *
+ * A snapshot is a folder of its own, HOME/snapshots/NAME. Files that are as
+ * they were in what the machine came from (its template or snapshot, its image)
+ * are shared with it, as hard links: nothing depends on anything else being
+ * kept, and to remove one frees what no other has. Machines of a snapshot that
+ * is removed go on. A folder appears whole or not at all, whoever is killed
+ * meanwhile, and never changes.
+ *
+ * A machine goes on only where it can: on the same architecture and hypervisor,
+ * with processors that can what its own could, with the guest kernel and the
+ * agent that it has in memory, by their digests. Anywhere else
+ * sm_machine_new() or sm_machine_start() refuse, SM_ENOTSUP, and say which of
+ * these it is.
+ */
+
+/* Names are letters, digits, "_", "." and "-", the first of them a letter or a
+ * digit, and at most so many. */
+#define SM_SNAPSHOT_NAME_MAX 64
+
+/* Its memory is in one file that shares nothing: for archives, or at the end of
+ * a long row of snapshots of snapshots. */
+#define SM_SNAPSHOT_FULL 1u
+
+/* One that has the name goes, in the same step. */
+#define SM_SNAPSHOT_REPLACE 2u
+
+/* Not synced, not listed, and named by us: to be used and removed soon. One
+ * that is older than an hour goes with the next that is made, or with
+ * sm_store_prune(). */
+#define SM_SNAPSHOT_TEMPORARY 4u
+
+struct sm_snapshot_config {
+    size_t size;
+    /* What it is to be called. NULL only with SM_SNAPSHOT_TEMPORARY. */
+    const char *name;
+    uint32_t flags; /* SM_SNAPSHOT_* */
+    /* The time until the machine goes on, in milliseconds; 0: 30 000. What is
+     * written afterwards takes as long as it takes. */
+    uint32_t timeout_ms;
+    /* The command whose streams go on in machines of the snapshot
+     * (sm_exec_config.resume). NULL: the first one that was made before the
+     * start and still runs, if there is one. */
+    const struct sm_exec *command;
+};
+
+/* Set every field to its default. Threads: any. Since 0.1 */
+SM_API void sm_snapshot_config_init(struct sm_snapshot_config *config);
+
+/* What became of it. */
+struct sm_snapshot_info {
+    char name[SM_SNAPSHOT_NAME_MAX + 1]; /* of a temporary one, too          */
+    uint64_t paused_ns;   /* that the machine's processors stood still       */
+    uint64_t duration_ns; /* from the call until it was kept                 */
+    uint64_t bytes;       /* that it takes up on the disk and shares with
+                             nothing                                         */
+};
+
+/*
+ * Keep (machine), which runs or is paused, as it is now. When the call returns,
+ * the snapshot would survive a loss of power; the machine went on long before.
+ * Its commands' streams are carried meanwhile.
+ *
+ * ret          may be NULL.
+ * Returns      0, or SM_EINVAL (name, flags), SM_EEXIST (the name is taken:
+ *              SM_SNAPSHOT_REPLACE), SM_ESTATE (machine not started; stopped;
+ *              (command) has ended), SM_ETIMEOUT, SM_ENOSPC, SM_ENOTSUP (its
+ *              agent cannot), SM_EGUEST (it ended meanwhile, or its agent
+ *              failed), SM_EACCES, SM_ENOMEM, SM_EIO. Whatever it returns,
+ *              (machine) goes on as if nothing had happened.
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_snapshot_create(struct sm_machine *machine,
+                              const struct sm_snapshot_config *config,
+                              struct sm_snapshot_info *ret,
+                              struct sm_error *err);
+
+/* A snapshot that is kept. */
+struct sm_stored_snapshot {
+    const char *name;
+    const char *image; /* that its machine was made with, as it was named    */
+    const char *command; /* that goes on, as a user would type it; "": none */
+    const char *json;   /* all of this, as one line of JSON                   */
+    uint64_t created_s; /* seconds since 1970, UTC                            */
+    uint64_t memory_bytes;
+    uint32_t vcpus;
+    uint64_t own_bytes; /* that would become free on the disk without it    */
+    uint64_t shared_bytes; /* on the disk, of files that others have as well */
+};
+
+/*
+ * Call (report) for each snapshot, ordered by name. One that is damaged is left
+ * out; sm_store_inspect() says why.
+ *
+ * Returns      0, or SM_ENOMEM, SM_EIO, SM_EACCES.
+ * Since        0.1
+ */
+SM_API int sm_snapshot_list(
+    struct sm_host *host,
+    void (*report)(void *context, const struct sm_stored_snapshot *snapshot),
+    void *context, struct sm_error *err);
+
+/*
+ * (count) new machines that go on from this moment of (machine), which goes on
+ * as well. They share its memory until they write, and see nothing that it does
+ * afterwards. They are new machines of a snapshot, to be started: until then
+ * commands can be made in them, one of them with sm_exec_config.resume. Nothing
+ * of it is kept on the disk that would outlive them.
+ *
+ * config       as for sm_machine_new(); (snapshot) must be NULL. May be NULL.
+ * count        1 to 256.
+ * ret          room for (count); filled completely or not at all.
+ * Returns      0, or as sm_snapshot_create() and sm_machine_new().
+ * Blocks.      Since 0.1
+ */
+SM_API int sm_machine_fork(struct sm_machine *machine,
+                           const struct sm_machine_config *config,
+                           uint32_t count, struct sm_machine **ret,
+                           struct sm_error *err);
 
 #ifdef __cplusplus
 }

@@ -2,10 +2,10 @@
 #include "image/keep.h"
 
 #include "base/bytes.h"
-#include "oci/json.h"
 #include "oci/lease.h"
 #include "platform/file.h"
 #include "rootfs/store.h"
+#include "json/json.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -16,6 +16,7 @@
 
 #include "machine/command.h"
 #include "machine/imaging.h"
+#include "shelf/shelf.h"
 
 #include <stdbool.h>
 
@@ -51,6 +52,9 @@ struct machine_config {
     bool cold;               /* boot, even if there is a template */
     uint32_t processes_max;  /* of all programs together; 0: any */
     uint32_t lifetime_ms;    /* from the start on; 0: for ever   */
+    /* What it goes on from, with its memory and vcpus; outlives the machine.
+     * NULL: none. */
+    const struct shelf_snapshot *snapshot;
 };
 
 /* Copies all; opens nothing yet. SM_ENOMEM, SM_EINVAL (host name). */
@@ -115,6 +119,36 @@ int machine_log(const struct machine *machine, char **ret,
 int machine_cost(const struct machine *machine, char **ret,
                  struct sm_error *err);
 
+struct machine_capture {
+    bool full;               /* one file of memory, which shares nothing */
+    bool durable;            /* what is written anew is synced           */
+    struct program *program; /* that goes on; NULL: the first one that was
+                                made before the start and still runs     */
+    uint32_t timeout_ms;     /* until the machine goes on                */
+};
+
+struct machine_captured {
+    uint64_t paused_ns;     /* that the vcpus stood still  */
+    uint64_t written_bytes; /* of memory, state and disk   */
+};
+
+/*
+ * Capture (machine) as it is now, which goes on afterwards, whatever comes of
+ * it. Turns the loop until all is written.
+ *
+ * ret      in: what its manifest says of the image and of commands; here come
+ *          the rest, but for file sizes and digests (shelf_finish() and
+ *          snapshots_note_digests() know these), and the descriptors: to files
+ *          that have names, had some, or never had, all on the file system of
+ *          HOME where that is possible.
+ * Returns  0, SM_ESTATE (does not run; the program has ended), SM_ETIMEOUT,
+ *          SM_EGUEST, SM_ENOTSUP, SM_ENOSPC, SM_ENOMEM, SM_EIO.
+ */
+int machine_capture(struct machine *machine,
+                    const struct machine_capture *config,
+                    struct shelf_snapshot *ret,
+                    struct machine_captured *figures, struct sm_error *err);
+
 struct program_config {
     bool resume; /* no new one: the one of the machine's origin; its command is
                     not looked at */
@@ -123,6 +157,8 @@ struct program_config {
     bool tty;            /* one terminal for all three; no fds[2]     */
     bool files;          /* the agent's own work (proto/files.h): fds[2]
                             is SM_BYTES, and what stands there an error */
+    bool resume;         /* no command of its own: the one that the
+                            machine's snapshot was made with goes on  */
     uint16_t rows;       /* of the terminal                           */
     uint16_t columns;
     const struct agent_rlimit *limits; /* outlive the machine */

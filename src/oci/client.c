@@ -3,8 +3,8 @@
 
 #include "oci/auth.h"
 #include "oci/credentials.h"
-#include "oci/json.h"
 #include "oci/near.h"
+#include "json/json.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
