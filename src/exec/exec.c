@@ -262,8 +262,7 @@ static uint32_t port_flags(const struct exec_port *ports)
            (ports[AGENT_ERR].kind != EXEC_NONE ? AGENT_EXEC_STDERR : 0u);
 }
 
-static int check_options(const struct session *session,
-                         const struct agent_exec *program, struct sm_error *err)
+static int check_session(const struct session *session, struct sm_error *err)
 {
     int rc = session_check(session, err);
 
@@ -273,10 +272,54 @@ static int check_options(const struct session *session,
         session->last_channel == UINT32_MAX)
         return fail(err, SM_ELIMIT, "at most %d programs at a time",
                     AGENT_CHANNELS_MAX);
-    if (!agent_exec_is_valid(program))
-        return fail(err, SM_EINVAL,
-                    "program: no command, or values out of "
-                    "range");
+    return 0;
+}
+
+static int check_options(const struct session *session,
+                         const struct agent_exec *program, struct sm_error *err)
+{
+    int rc = check_session(session, err);
+
+    if (!rc && !agent_exec_is_valid(program))
+        rc =
+            fail(err, SM_EINVAL, "program: no command, or values out of range");
+    return rc;
+}
+
+/* An exec with open ports that is the session's. */
+static int exec_new(struct session *session, const struct exec_options *options,
+                    uint32_t flags, struct exec **ret, struct sm_error *err)
+{
+    struct exec *exec = calloc(1, sizeof *exec);
+    int rc;
+
+    if (!exec)
+        return fail(err, SM_ENOMEM, "program: out of memory");
+    exec->refs = 1;
+    exec->flags = flags;
+    exec->in.from = exec->out.to = exec->err.to = FOREIGN_NONE;
+    rc = open_ports(exec, options->ports, err);
+    if (rc) {
+        exec_unref(exec);
+        return rc;
+    }
+    join_session(exec, session);
+    *ret = exec;
+    return 0;
+}
+
+/* It is under way, unless (rc). */
+static int finish_start(struct exec *exec, const struct exec_options *options,
+                        int rc, struct exec **ret)
+{
+    if (rc) {
+        leave_session(exec);
+        exec_unref(exec);
+        return rc;
+    }
+    exec->events = options->events;
+    exec->context = options->context;
+    *ret = exec;
     return 0;
 }
 
@@ -292,34 +335,50 @@ int exec_start(struct session *session, const struct exec_options *options,
     program.flags |= port_flags(options->ports);
     program.out_window = program.err_window = EXEC_WINDOW;
     rc = check_options(session, &program, err);
+    if (!rc)
+        rc = exec_new(session, options, program.flags, &exec, err);
     if (rc)
         return rc;
-    exec = calloc(1, sizeof *exec);
-    if (!exec)
-        return fail(err, SM_ENOMEM, "program: out of memory");
-    exec->refs = 1;
-    exec->flags = program.flags;
-    exec->in.from = exec->out.to = exec->err.to = FOREIGN_NONE;
-    rc = open_ports(exec, options->ports, err);
-    if (!rc) {
-        join_session(exec, session);
-        rc = source_start(&exec->in, err);
-    }
+    rc = source_start(&exec->in, err);
     if (!rc) {
         size_t begin = session_buf(session)->size;
 
         agent_put_exec(session_buf(session), exec->channel, &program);
         rc = session_end_request(session, begin, err);
     }
-    if (rc) {
-        leave_session(exec);
-        exec_unref(exec);
+    return finish_start(exec, options, rc, ret);
+}
+
+int exec_resume(struct session *session, const struct exec_options *options,
+                uint32_t old_channel, struct exec **ret, struct sm_error *err)
+{
+    uint32_t flags =
+        (options->program.flags & (AGENT_EXEC_TTY | AGENT_EXEC_KEEP)) |
+        port_flags(options->ports);
+    struct exec *exec;
+    int rc = check_session(session, err);
+
+    if (rc)
         return rc;
-    }
-    exec->events = options->events;
-    exec->context = options->context;
-    *ret = exec;
-    return 0;
+    if (!session->restored || session->hold != HOLD_HELD)
+        return fail(err, SM_ESTATE, "program: there is nothing to resume");
+    if (old_channel == 0 ||
+        (flags & AGENT_EXEC_TTY && flags & AGENT_EXEC_STDERR))
+        return fail(err, SM_EINVAL,
+                    "program: to be resumed without a channel, or with stderr "
+                    "on a terminal");
+    rc = exec_new(session, options, flags, &exec, err);
+    if (rc)
+        return rc;
+    exec->old_channel = old_channel;
+    /* The agent knows how much still waits there, and grants the rest. */
+    exec->in.credit = 0;
+    return finish_start(exec, options, source_start(&exec->in, err), ret);
+}
+
+uint32_t exec_channel(const struct exec *exec)
+{
+    return exec->channel;
 }
 
 void exec_free(struct exec *exec)

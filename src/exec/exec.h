@@ -91,6 +91,22 @@ int exec_start(struct session *session, const struct exec_options *options,
                struct exec **ret, struct sm_error *err);
 
 /*
+ * A program that runs in a machine that came out of a snapshot goes on with
+ * this session: between session_restored() and session_clone(). (old_channel)
+ * is what exec_channel() said of it where the snapshot was made. Of
+ * options->program only the flags AGENT_EXEC_TTY and AGENT_EXEC_KEEP count, and
+ * must be what they were; the ports are new: an output without one is read and
+ * dropped from now on, a stdin without one is closed. All events come,
+ * `started` soon after `ready`. If there is no such program, the clone fails.
+ * Returns 0, SM_EINVAL, SM_ESTATE, SM_ELIMIT or SM_ENOMEM.
+ */
+int exec_resume(struct session *session, const struct exec_options *options,
+                uint32_t old_channel, struct exec **ret, struct sm_error *err);
+
+/* Its number within the session. */
+uint32_t exec_channel(const struct exec *exec);
+
+/*
  * Forget the program; if it has not ended it is killed with all that it
  * started, unless it has AGENT_EXEC_KEEP. No event comes any more. May be
  * called from its own events and after session_close(). NULL is fine.

@@ -56,7 +56,8 @@ struct exec {
     const struct exec_events *events; /* NULL: freed by the caller   */
     void *context;
     uint32_t channel;
-    uint32_t flags; /* AGENT_EXEC_* */
+    uint32_t old_channel; /* of a resumed one; else 0 */
+    uint32_t flags;       /* AGENT_EXEC_* */
     struct exec_source in;
     struct exec_sink out;
     struct exec_sink err;
@@ -70,6 +71,13 @@ enum session_state {
     SESSION_OVER    /* closed or failed; nothing leads on    */
 };
 
+enum session_hold {
+    HOLD_NONE,
+    HOLD_ASKED,  /* HOLD was said; what is to be said waits in `later`      */
+    HOLD_HELD,   /* and HELD came, or the session began with a held machine */
+    HOLD_CLONING /* CLONE was said; CLONE_DONE has not come                 */
+};
+
 struct session {
     unsigned refs;
     struct loop *loop;
@@ -79,8 +87,11 @@ struct session {
     void *context;
     enum session_state state;
     bool set_up_sent;
+    bool restored; /* session_restored() */
+    enum session_hold hold;
     struct frame_reader in;
     struct queue out;
+    struct queue later; /* frames that leave after the hold */
     struct exec *execs[EXEC_BUCKETS];
     unsigned exec_count;
     uint32_t last_channel;
@@ -104,11 +115,24 @@ int session_buf_failed(struct session *session, struct sm_error *err);
 int session_end_request(struct session *session, size_t begin,
                         struct sm_error *err);
 bool session_takes_data(const struct session *session);
+/* Nothing may be sent: frames wait in session->later. */
+static inline bool session_is_quiet(const struct session *session)
+{
+    return session->hold == HOLD_ASKED || session->hold == HOLD_HELD;
+}
 /* Send scratch[0 .. FRAME_HEADER_BYTES + count). */
 void session_send_data(struct session *session, const struct frame *header);
 /* Have the source resumed when the session takes data again. */
 void session_wait(struct session *session, struct exec_source *source);
 void session_forget(struct session *session, struct exec_source *source);
+
+/* hold.c. The agent said HELD or CLONE_DONE. 0 or SM_EPROTO. */
+int session_take_held(struct session *session, const struct frame *frame,
+                      struct sm_error *err);
+int session_take_clone_done(struct session *session, struct sm_error *err);
+/* Whether the agent may say (type) at all, as far as a hold goes. */
+int session_check_held(const struct session *session, uint16_t type,
+                       struct sm_error *err);
 
 /* exec.c */
 struct exec *exec_by_channel(struct session *session, uint32_t channel);

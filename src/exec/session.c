@@ -33,6 +33,7 @@ void session_unref(struct session *session)
         return;
     frame_reader_done(&session->in);
     queue_done(&session->out);
+    queue_done(&session->later);
     free(session);
 }
 
@@ -78,12 +79,12 @@ static void write_soon(struct session *session)
 struct buf *session_buf(struct session *session)
 {
     write_soon(session);
-    return &session->out.buf;
+    return session_is_quiet(session) ? &session->later.buf : &session->out.buf;
 }
 
 int session_buf_failed(struct session *session, struct sm_error *err)
 {
-    struct buf *out = &session->out.buf;
+    struct buf *out = session_buf(session);
     int rc;
 
     if (!out->failed)
@@ -97,7 +98,7 @@ int session_check(const struct session *session, struct sm_error *err)
 {
     if (session->state == SESSION_OVER)
         return fail(err, SM_ESTATE, "session: it is over");
-    if (session->out.buf.failed)
+    if (session->out.buf.failed || session->later.buf.failed)
         return fail(err, SM_ENOMEM, "session: about to end, out of memory");
     return 0;
 }
@@ -105,7 +106,7 @@ int session_check(const struct session *session, struct sm_error *err)
 int session_end_request(struct session *session, size_t begin,
                         struct sm_error *err)
 {
-    struct buf *out = &session->out.buf;
+    struct buf *out = session_buf(session);
     int rc = session_buf_failed(session, err);
 
     if (!rc && out->size - begin <= FRAME_HEADER_BYTES + AGENT_REQUEST_MAX)
@@ -119,7 +120,7 @@ int session_end_request(struct session *session, size_t begin,
 
 bool session_takes_data(const struct session *session)
 {
-    return queue_count(&session->out) < OUT_FULL;
+    return !session_is_quiet(session) && queue_count(&session->out) < OUT_FULL;
 }
 
 void session_send_data(struct session *session, const struct frame *header)
@@ -128,7 +129,7 @@ void session_send_data(struct session *session, const struct frame *header)
     ssize_t sent = 0;
 
     frame_put_header(session->scratch, header);
-    if (queue_count(&session->out) == 0)
+    if (!session_is_quiet(session) && queue_count(&session->out) == 0)
         sent = send(session->fd, session->scratch, count,
                     MSG_DONTWAIT | MSG_NOSIGNAL);
     /* A broken socket shows when the loop looks at it. */
@@ -179,12 +180,15 @@ static void release_stuck(struct session *session)
 /* Write what waits. */
 static void session_flush(struct session *session)
 {
+    const struct buf *failed =
+        session->out.buf.failed ? &session->out.buf : &session->later.buf;
+
     if (session->state == SESSION_OVER)
         return;
-    if (session->out.buf.failed) {
+    if (failed->failed) {
         struct sm_error err = {0};
 
-        session_buf_failed(session, &err);
+        buf_refuse(failed, &err, "session: what waits to be sent");
         session_fail(session, &err);
         return;
     }
@@ -206,7 +210,8 @@ static void session_flush(struct session *session)
         release_stuck(session);
     if (session->watch)
         loop_change(session->watch,
-                    queue_count(&session->out) > 0 || session->stuck
+                    queue_count(&session->out) > 0 ||
+                            (session->stuck && !session_is_quiet(session))
                         ? LOOP_READ | LOOP_WRITE
                         : LOOP_READ);
 }
@@ -282,8 +287,10 @@ static int take_message(struct session *session, const struct frame *frame,
 {
     const struct session_events *events = session->events;
     uint64_t number;
-    int rc;
+    int rc = session_check_held(session, frame->type, err);
 
+    if (rc)
+        return rc;
     if (session->state == SESSION_SILENT && frame->type != AGENT_HELLO)
         return fail(err, SM_EPROTO, "%s before HELLO",
                     agent_type_name(frame->type));
@@ -298,6 +305,10 @@ static int take_message(struct session *session, const struct frame *frame,
         if (events->ready)
             events->ready(session->context);
         return 0;
+    case AGENT_HELD:
+        return session_take_held(session, frame, err);
+    case AGENT_CLONE_DONE:
+        return session_take_clone_done(session, err);
     case AGENT_ERROR:
         return agent_get_error(frame, err);
     case AGENT_PONG:
@@ -389,6 +400,7 @@ int session_open(struct loop *loop, int fd, const struct session_events *events,
     frame_reader_init(&session->in, IN_CHUNK, AGENT_FRAME_MAX,
                       agent_check_from_guest);
     queue_init(&session->out, OUT_CAP);
+    queue_init(&session->later, OUT_CAP);
     rc = loop_watch(loop, fd, LOOP_READ, session_event, session,
                     &session->watch, err);
     if (rc) {

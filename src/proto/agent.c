@@ -37,6 +37,11 @@ static const struct shape shapes[] = {
     [AGENT_CLOSE] = {"CLOSE", FROM_HOST | FROM_GUEST, true, 0, 4, 4},
     [AGENT_SIGNAL] = {"SIGNAL", FROM_HOST, true, 0, 8, 8},
     [AGENT_RESIZE] = {"RESIZE", FROM_HOST, true, 0, 4, 4},
+    [AGENT_HOLD] = {"HOLD", FROM_HOST, false, 0, 0, 0},
+    [AGENT_HELD] = {"HELD", FROM_GUEST, false, 0, 8, GUEST_REPLY_MAX},
+    [AGENT_RELEASE] = {"RELEASE", FROM_HOST, false, 0, 0, 0},
+    [AGENT_CLONE] = {"CLONE", FROM_HOST, false, 0, 40, AGENT_REQUEST_MAX},
+    [AGENT_CLONE_DONE] = {"CLONE_DONE", FROM_GUEST, false, 0, 0, 0},
     [AGENT_REPORT] = {"REPORT", FROM_HOST, false, 0, 4, 4},
     [AGENT_FIGURES] = {"FIGURES", FROM_GUEST, false, 0, 40, GUEST_REPLY_MAX},
     [AGENT_PROCESSES] = {"PROCESSES", FROM_GUEST, false, AGENT_END, 0,
@@ -172,6 +177,38 @@ int agent_get_error(const struct frame *frame, struct sm_error *err)
     if (!wire_ok(&from))
         return malformed(frame, err);
     return fail(err, SM_EGUEST, "%s", message);
+}
+
+void agent_put_hold(struct buf *to, uint16_t type)
+{
+    frame_put(to, &(struct frame){.type = type});
+}
+
+void agent_put_clone_done(struct buf *to)
+{
+    frame_put(to, &(struct frame){.type = AGENT_CLONE_DONE});
+}
+
+void agent_put_held(struct buf *to, const struct agent_held *held)
+{
+    size_t begin = frame_begin(to, AGENT_HELD, 0);
+
+    wire_put_u32(to, held->reason);
+    wire_put_string(to, held->message);
+    frame_end(to, begin);
+}
+
+int agent_get_held(struct agent_held *ret, const struct frame *frame,
+                   struct sm_error *err)
+{
+    struct wire_reader from;
+
+    open_payload(&from, frame);
+    ret->reason = wire_u32(&from);
+    read_text(&from, ret->message, sizeof ret->message);
+    if (!wire_ok(&from) || ret->reason > INT32_MAX)
+        return malformed(frame, err);
+    return 0;
 }
 
 /* A frame whose payload is one or two u32. */

@@ -30,7 +30,7 @@ enum { AGENT_HOST_CID = 2, AGENT_PORT = 1 };
 enum {
     AGENT_VERSION = 1,
     AGENT_FRAME_MAX = 64 << 10,  /* header and payload, but for the next line */
-    AGENT_REQUEST_MAX = 4 << 20, /* SETUP and EXEC: payload                  */
+    AGENT_REQUEST_MAX = 4 << 20, /* SETUP, EXEC and CLONE: payload           */
     AGENT_DATA_MAX = AGENT_FRAME_MAX - FRAME_HEADER_BYTES,
     AGENT_STDIN_WINDOW = 128 << 10, /* what STDIN may send before a WINDOW   */
     AGENT_WINDOW_MAX = 16 << 20,    /* a grant that is not yet used up       */
@@ -42,7 +42,7 @@ enum {
 };
 
 /* Numbers 32 to 63 are set aside for files that go along with an EXEC, 64 to 79
- * for clones. */
+ * for snapshots and clones. */
 enum agent_type {
     AGENT_HELLO = 1,      /* agent: I am here                               */
     AGENT_SETUP = 2,      /* host: become this machine                      */
@@ -62,6 +62,11 @@ enum agent_type {
     AGENT_CLOSE = 24,        /* both: nobody reads this stream any more     */
     AGENT_SIGNAL = 25,       /* host: signal the program                    */
     AGENT_RESIZE = 26,       /* host: its terminal has a new size           */
+    AGENT_HOLD = 64,         /* host: freeze the programs and fall silent   */
+    AGENT_HELD = 65,         /* agent: done, my last frame; or why not      */
+    AGENT_RELEASE = 66,      /* host: go on as if nothing had been          */
+    AGENT_CLONE = 67,        /* host: go on, as another machine             */
+    AGENT_CLONE_DONE = 68,   /* agent: another it is, and its programs run  */
     AGENT_REPORT = 80,       /* host: tell what goes on in the machine      */
     AGENT_FIGURES = 81,      /* agent: its memory and more                  */
     AGENT_PROCESSES = 82,    /* agent: a part of the list; END: the last    */
@@ -87,7 +92,8 @@ const char *agent_type_name(uint16_t type);
 /* What this agent can that others cannot. */
 enum {
     AGENT_CAN_FILES = 1, /* AGENT_EXEC_FILES                    */
-    AGENT_CAN_ALL = 1    /* what the agent of this version says */
+    AGENT_CAN_HOLD = 2,  /* HOLD, RELEASE and CLONE             */
+    AGENT_CAN_ALL = 3    /* what the agent of this version says */
 };
 
 /* Messages of the guest are copied into fixed arrays; control characters in
@@ -228,6 +234,48 @@ struct agent_exit {
     uint64_t max_rss_bytes; /* largest of the program and what it waited for */
 };
 
+/* Why a machine is not held: Linux errno, the same on every architecture. */
+enum {
+    AGENT_HOLD_BUSY = 16,   /* EBUSY: another session, or the end is near  */
+    AGENT_HOLD_BARE = 22,   /* EINVAL: the machine is not set up           */
+    AGENT_HOLD_UNABLE = 38, /* ENOSYS: there are no control groups         */
+    AGENT_HOLD_TIMED_OUT =
+        110,             /* ETIMEDOUT: a program did not freeze in time */
+    AGENT_HOLD_MS = 5000 /* how long they may take                      */
+};
+
+struct agent_held {
+    uint32_t reason; /* 0: the machine is held; else Linux errno, and all goes
+                        on                                                    */
+    char message[256];
+};
+
+/* A program that goes on with the session of a clone. */
+struct agent_resume {
+    uint32_t old_channel; /* its channel in the session that held        */
+    uint32_t channel;     /* from now on                                 */
+    uint32_t flags;       /* AGENT_EXEC_STDIN: its stdin is not closed   */
+    uint32_t out_window;  /* grants to begin with; 0: nobody reads it    */
+    uint32_t err_window;
+};
+
+/* NULL strings as in struct agent_setup. */
+struct agent_clone {
+    uint64_t wall_clock_ns; /* since 1970, UTC                            */
+    const uint8_t *entropy; /* credited in full; AGENT_ENTROPY_MIN to MAX */
+    size_t entropy_count;
+    const char *hostname;   /* AGENT_HOSTNAME_MAX; "": stays           */
+    uint8_t machine_id[16]; /* as in SETUP; zero: stays                */
+    uint8_t boot_id[16];
+    uint8_t generation[16]; /* told to programs; not zero, never used before */
+    const struct agent_file *files; /* take the place of SETUP's of that path */
+    uint32_t file_count;
+    /* In ascending order of `channel`; all others lose their session. */
+    const struct agent_resume *programs;
+    uint32_t program_count; /* AGENT_CHANNELS_MAX                      */
+    void *memory;           /* what a decoded message points into      */
+};
+
 /* What a host asks for with REPORT. */
 enum agent_report { AGENT_REPORT_FIGURES, AGENT_REPORT_PROCESSES };
 
@@ -283,6 +331,9 @@ void agent_put_exec_failed(struct buf *to, uint32_t channel,
 void agent_put_exited(struct buf *to, uint32_t channel,
                       const struct agent_exit *exited);
 
+void agent_put_held(struct buf *to, const struct agent_held *held);
+void agent_put_clone_done(struct buf *to);
+
 void agent_put_figures(struct buf *to, const struct agent_figures *figures);
 /* One entry of a list that becomes the payload of PROCESSES frames. */
 void agent_put_process(struct buf *to, const struct agent_process *process);
@@ -299,6 +350,8 @@ int agent_get_exec_failed(struct agent_failure *ret, const struct frame *frame,
                           struct sm_error *err);
 int agent_get_exited(struct agent_exit *ret, const struct frame *frame,
                      struct sm_error *err);
+int agent_get_held(struct agent_held *ret, const struct frame *frame,
+                   struct sm_error *err);
 int agent_get_figures(struct agent_figures *ret, const struct frame *frame,
                       struct sm_error *err);
 /* The next entry; the command is the reader's, any bytes. SM_EPROTO. */
@@ -312,6 +365,9 @@ void agent_put_report(struct buf *to, enum agent_report report);
 void agent_put_setup(struct buf *to, const struct agent_setup *setup);
 void agent_put_exec(struct buf *to, uint32_t channel,
                     const struct agent_exec *exec);
+void agent_put_clone(struct buf *to, const struct agent_clone *clone);
+/* HOLD or RELEASE. */
+void agent_put_hold(struct buf *to, uint16_t type);
 void agent_put_signal(struct buf *to, uint32_t channel, uint32_t signal,
                       enum agent_target target);
 void agent_put_resize(struct buf *to, uint32_t channel, uint16_t rows,
@@ -321,15 +377,19 @@ void agent_put_shutdown(struct buf *to, const struct agent_shutdown *shutdown);
 /* Values in range, as the agent asks for; the decoders check this as well. */
 bool agent_setup_is_valid(const struct agent_setup *setup);
 bool agent_exec_is_valid(const struct agent_exec *exec);
+bool agent_clone_is_valid(const struct agent_clone *clone);
 
-/* What was read is freed by agent_setup_done() and agent_exec_done(), also
- * after a failure. */
+/* What was read is freed by agent_setup_done(), agent_exec_done() and
+ * agent_clone_done(), also after a failure. */
 int agent_get_setup(struct agent_setup *ret, const struct frame *frame,
                     struct sm_error *err);
 void agent_setup_done(struct agent_setup *setup);
 int agent_get_exec(struct agent_exec *ret, const struct frame *frame,
                    struct sm_error *err);
 void agent_exec_done(struct agent_exec *exec);
+int agent_get_clone(struct agent_clone *ret, const struct frame *frame,
+                    struct sm_error *err);
+void agent_clone_done(struct agent_clone *clone);
 int agent_get_signal(uint32_t *ret_signal, enum agent_target *ret_target,
                      const struct frame *frame, struct sm_error *err);
 int agent_get_resize(uint16_t *ret_rows, uint16_t *ret_columns,

@@ -1,4 +1,4 @@
-/* agent_request.c: SETUP and EXEC, the two long messages; see agent.h.
+/* agent_request.c: SETUP, EXEC and CLONE, the long messages; see agent.h.
  *
  * How it works
  *   What is read goes into one block of memory per message. Its size follows
@@ -177,23 +177,36 @@ static bool is_absolute(const char *path)
     return path && path[0] == '/';
 }
 
+static bool is_entropy(const uint8_t *bytes, size_t count)
+{
+    return bytes && count >= AGENT_ENTROPY_MIN && count <= AGENT_ENTROPY_MAX;
+}
+
+static bool is_hostname(const char *name)
+{
+    return !name || strlen(name) <= AGENT_HOSTNAME_MAX;
+}
+
+static bool are_files(const struct agent_file *files, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!is_absolute(files[i].path) || files[i].mode > 07777 ||
+            files[i].flags & ~(uint32_t)AGENT_FILE_BIND)
+            return false;
+    return true;
+}
+
 bool agent_setup_is_valid(const struct agent_setup *setup)
 {
-    if (!setup->entropy || setup->entropy_count < AGENT_ENTROPY_MIN ||
-        setup->entropy_count > AGENT_ENTROPY_MAX ||
-        (setup->hostname && strlen(setup->hostname) > AGENT_HOSTNAME_MAX) ||
+    if (!is_entropy(setup->entropy, setup->entropy_count) ||
+        !is_hostname(setup->hostname) ||
         setup->root.flags & ~(uint64_t)AGENT_MOUNT_ALL)
         return false;
     for (uint32_t i = 0; i < setup->mount_count; i++)
         if (!is_absolute(setup->mounts[i].target) ||
             setup->mounts[i].flags & ~(uint64_t)AGENT_MOUNT_ALL)
             return false;
-    for (uint32_t i = 0; i < setup->file_count; i++)
-        if (!is_absolute(setup->files[i].path) ||
-            setup->files[i].mode > 07777 ||
-            setup->files[i].flags & ~(uint32_t)AGENT_FILE_BIND)
-            return false;
-    return true;
+    return are_files(setup->files, setup->file_count);
 }
 
 void agent_put_setup(struct buf *to, const struct agent_setup *setup)
@@ -365,4 +378,102 @@ void agent_exec_done(struct agent_exec *exec)
 {
     free(exec->memory);
     *exec = (struct agent_exec){0};
+}
+
+static bool are_resumes(const struct agent_resume *programs, uint32_t count)
+{
+    uint32_t last = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct agent_resume *program = &programs[i];
+
+        if (program->channel <= last || program->old_channel == 0 ||
+            program->flags & ~(uint32_t)AGENT_EXEC_STDIN ||
+            program->out_window > AGENT_WINDOW_MAX ||
+            program->err_window > AGENT_WINDOW_MAX)
+            return false;
+        last = program->channel;
+    }
+    return count <= AGENT_CHANNELS_MAX;
+}
+
+bool agent_clone_is_valid(const struct agent_clone *clone)
+{
+    static const uint8_t none[sizeof clone->generation];
+
+    return is_entropy(clone->entropy, clone->entropy_count) &&
+           is_hostname(clone->hostname) &&
+           memcmp(clone->generation, none, sizeof none) != 0 &&
+           are_files(clone->files, clone->file_count) &&
+           are_resumes(clone->programs, clone->program_count);
+}
+
+void agent_put_clone(struct buf *to, const struct agent_clone *clone)
+{
+    size_t begin = frame_begin(to, AGENT_CLONE, 0);
+
+    wire_put_u64(to, clone->wall_clock_ns);
+    wire_put_blob(to, clone->entropy, clone->entropy_count);
+    wire_put_string(to, clone->hostname);
+    buf_append(to, clone->machine_id, sizeof clone->machine_id);
+    buf_append(to, clone->boot_id, sizeof clone->boot_id);
+    buf_append(to, clone->generation, sizeof clone->generation);
+    put_files(to, clone->files, clone->file_count);
+    wire_put_u32(to, clone->program_count);
+    for (uint32_t i = 0; i < clone->program_count; i++) {
+        const struct agent_resume *program = &clone->programs[i];
+
+        wire_put_u32(to, program->old_channel);
+        wire_put_u32(to, program->channel);
+        wire_put_u32(to, program->flags);
+        wire_put_u32(to, program->out_window);
+        wire_put_u32(to, program->err_window);
+    }
+    frame_end(to, begin);
+}
+
+static void read_resumes(struct request *request, struct agent_clone *ret)
+{
+    uint32_t count = read_count(request, 20);
+    struct agent_resume *programs = take(request, count, sizeof *programs);
+
+    for (uint32_t i = 0; programs && i < count; i++) {
+        programs[i].old_channel = wire_u32(&request->from);
+        programs[i].channel = wire_u32(&request->from);
+        programs[i].flags = wire_u32(&request->from);
+        programs[i].out_window = wire_u32(&request->from);
+        programs[i].err_window = wire_u32(&request->from);
+    }
+    ret->programs = programs;
+    ret->program_count = programs ? count : 0;
+}
+
+int agent_get_clone(struct agent_clone *ret, const struct frame *frame,
+                    struct sm_error *err)
+{
+    struct request request;
+    int rc;
+
+    *ret = (struct agent_clone){0};
+    rc = request_open(&request, frame, err);
+    if (rc)
+        return rc;
+    ret->memory = request.block;
+    ret->wall_clock_ns = wire_u64(&request.from);
+    ret->entropy = read_bytes(&request, &ret->entropy_count);
+    ret->hostname = read_string(&request);
+    wire_bytes(&request.from, ret->machine_id, sizeof ret->machine_id);
+    wire_bytes(&request.from, ret->boot_id, sizeof ret->boot_id);
+    wire_bytes(&request.from, ret->generation, sizeof ret->generation);
+    ret->files = read_files(&request, &ret->file_count);
+    read_resumes(&request, ret);
+    if (!wire_ok(&request.from) || !agent_clone_is_valid(ret))
+        return fail(err, SM_EPROTO, "malformed CLONE");
+    return 0;
+}
+
+void agent_clone_done(struct agent_clone *clone)
+{
+    free(clone->memory);
+    *clone = (struct agent_clone){0};
 }
