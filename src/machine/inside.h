@@ -5,7 +5,6 @@
 #include "base/queue.h"
 #include "exec/exec.h"
 #include "machine/machine.h"
-#include "machine/origin.h"
 #include "machine/template.h"
 #include "machine/worker.h"
 #include "platform/notifier.h"
@@ -71,20 +70,25 @@ struct machine_reports {
 struct machine_files {
     int memory;       /* what its memory began as; -1: zeros  */
     int differential; /* over it; -1: nothing                 */
-    struct origin_disk disk;
+    int base;         /* of its disk                          */
+    int layer[WORKER_LAYERS_MAX];
+    unsigned layer_count;
     int top; /* what its disk writes to */
 };
 
 /* A moment of it that is being taken: saving.c. */
 struct machine_saving {
-    bool asked; /* the worker: then `saved` follows, or its end */
-    bool holding;
-    bool held; /* the agent answered; why not, if it could not */
+    bool holding; /* the agent was asked; it answered; nobody waits for it */
+    bool held;
+    bool given_up;
     struct sm_error not_held;
-    bool captured;
+    bool asked; /* the worker: `over` follows, or its end */
+    bool captured; /* it has; its disk has another layer now */
+    bool went_on;  /* captured or not                        */
     bool over;
-    uint64_t held_ns; /* when the programs stood still, and how long */
-    uint64_t still_ns;
+    uint64_t since_ns; /* that the programs were asked to stand still, and   */
+    uint64_t still_ns; /* how long they did                                  */
+    uint64_t paused_ns;
     struct worker_saved saved;
     int top;    /* files for what comes after it */
     int merged; /* -1: the layers stay as they are */
@@ -152,10 +156,13 @@ void machine_held(void *context, const struct sm_error *why_not);
 void machine_files_close(struct machine_files *files);
 #define MACHINE_FILES_NONE                                                     \
     ((struct machine_files){                                                   \
-        .memory = -1, .differential = -1, .disk.base = -1, .top = -1})
+        .memory = -1, .differential = -1, .base = -1, .top = -1})
 extern const struct worker_events machine_worker_events;
 extern const struct session_events machine_session_events;
-/* The session is there: send the program, or, before CLONE, have the origin's
+/* Append its command, as it was given. SM_ENOMEM. */
+int program_words(const struct program *program, struct image_strings *to,
+                  struct sm_error *err);
+/* The session is there: send the program, or, before CLONE, have the snapshot's
  * go on as this one. Failure becomes its end. */
 void program_send(struct program *program);
 /* event.c: something happened; (detail) is copied, as much as there is room

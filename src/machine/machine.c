@@ -115,7 +115,7 @@ static void worker_stepped(void *context, const struct worker_steps *steps)
         worker_step_add(&machine->steps, steps->step[i].name,
                         steps->step[i].at_ns);
     /* What the programs read must not be lost with a template that fails. */
-    if ((machine->from_template || machine->config.origin) &&
+    if ((machine->from_template || machine->config.snapshot) &&
         !machine->restored) {
         machine->restored = true;
         send_programs(machine);
@@ -374,10 +374,9 @@ static int copy_config(struct machine *machine,
     own->kernel = config->kernel ? strdup(config->kernel) : NULL;
     own->kernel_args = strdup(config->kernel_args ? config->kernel_args : "");
     own->rootfs = strdup(config->rootfs ? config->rootfs : "");
-    if (config->origin) {
-        origin_hold(config->origin);
-        own->memory_bytes = config->origin->memory_bytes;
-        own->vcpus = config->origin->vcpus;
+    if (config->snapshot) {
+        own->memory_bytes = config->snapshot->manifest.memory_bytes;
+        own->vcpus = config->snapshot->manifest.vcpus;
     }
     machine->paths.home = strdup(paths->home);
     machine->paths.runtime_dir = strdup(paths->runtime_dir);
@@ -450,7 +449,6 @@ void machine_free(struct machine *machine)
         close(machine->saving.top);
     if (machine->saving.merged >= 0)
         close(machine->saving.merged);
-    origin_let_go(machine->config.origin);
     buf_done(&machine->reports.processes);
     free_const(machine->config.hostname);
     free_const(machine->config.kernel);

@@ -22,7 +22,6 @@
 
 struct agent_rlimit;
 struct machine;
-struct origin;
 struct program;
 
 enum machine_state {
@@ -40,9 +39,6 @@ struct machine_end {
 };
 
 struct machine_config {
-    struct origin *origin; /* it goes on from there; held; NULL: from its
-                              template, or it boots. Memory and vcpus are the
-                              origin's, rootfs and kernel are not looked at */
     uint64_t memory_bytes;
     uint32_t vcpus;
     const char *kernel;      /* path; NULL: ours                 */
@@ -52,8 +48,8 @@ struct machine_config {
     bool cold;               /* boot, even if there is a template */
     uint32_t processes_max;  /* of all programs together; 0: any */
     uint32_t lifetime_ms;    /* from the start on; 0: for ever   */
-    /* What it goes on from, with its memory and vcpus; outlives the machine.
-     * NULL: none. */
+    /* What it goes on from, with its memory and vcpus, instead of rootfs and
+     * kernel; outlives the machine. NULL: none. */
     const struct shelf_snapshot *snapshot;
 };
 
@@ -74,33 +70,6 @@ int machine_wait(struct machine *machine, uint32_t timeout_ms,
 int machine_pause(struct machine *machine, bool pause, struct sm_error *err);
 int machine_stop(struct machine *machine, uint32_t grace_ms,
                  struct sm_error *err);
-/* What of a machine's moment is wanted. */
-struct machine_moment {
-    bool full;    /* all of its memory in one file, whatever it came out of */
-    bool durable; /* the files survive a loss of power                      */
-    const char *label;
-    const struct program *program; /* that goes on in machines of it; NULL: the
-                                      first of its start, while it runs      */
-    uint32_t timeout_ms;           /* not 0 */
-};
-
-/* What it cost. */
-struct machine_moment_cost {
-    uint64_t still_ns;     /* its programs stood still                      */
-    uint64_t paused_ns;    /* of this, its vcpus                            */
-    uint64_t memory_bytes; /* that were written                             */
-};
-
-/*
- * Take this moment of (machine), which runs and goes on: *ret is the caller's,
- * files without names. A failure leaves the machine running.
- * Returns 0, SM_ESTATE (it does not run), SM_EBUSY (a moment before this is
- * still being written), SM_ETIMEOUT, SM_EGUEST (it ended meanwhile; its
- * programs would not stand still), SM_ENOTSUP, SM_ENOSPC, SM_EIO, SM_ENOMEM.
- */
-int machine_capture(struct machine *machine, const struct machine_moment *want,
-                    struct origin **ret, struct machine_moment_cost *cost,
-                    struct sm_error *err);
 const struct machine_config *machine_config(const struct machine *machine);
 enum machine_state machine_state(const struct machine *machine);
 int machine_fd(struct machine *machine, struct sm_error *err);
@@ -128,8 +97,9 @@ struct machine_capture {
 };
 
 struct machine_captured {
-    uint64_t paused_ns;     /* that the vcpus stood still  */
-    uint64_t written_bytes; /* of memory, state and disk   */
+    uint64_t still_ns;      /* that its programs stood still  */
+    uint64_t paused_ns;     /* of this, its vcpus             */
+    uint64_t written_bytes; /* of memory                      */
 };
 
 /*
@@ -150,8 +120,6 @@ int machine_capture(struct machine *machine,
                     struct machine_captured *figures, struct sm_error *err);
 
 struct program_config {
-    bool resume; /* no new one: the one of the machine's origin; its command is
-                    not looked at */
     int fds[3];          /* stdin, stdout, stderr; -1: none; SM_BYTES */
     uint32_t timeout_ms; /* 0: never                                  */
     bool tty;            /* one terminal for all three; no fds[2]     */

@@ -144,26 +144,38 @@ static int send_exec(struct program *program, struct sm_error *err)
     return exec_start(machine->session, &options, &program->exec, err);
 }
 
-/* The one that the machine's origin has goes on with our streams. */
+/* The one that the machine's snapshot was made with goes on. */
 static int resume_exec(struct program *program, struct sm_error *err)
 {
-    const struct origin *origin = program->machine->config.origin;
-    struct exec_options options = {
-        .program.flags = origin && origin->program.tty ? AGENT_EXEC_TTY : 0u,
-        .events = &exec_events,
-        .context = program,
-    };
+    const struct shelf_snapshot *snapshot = program->machine->config.snapshot;
+    const struct snapshot_program *held;
+    struct exec_options options = {.events = &exec_events, .context = program};
 
-    if (!origin || !origin->program.channel)
+    if (!snapshot || !snapshot->manifest.program.channel)
         return fail(err, SM_ENOENT,
-                    "exec: no program of the snapshot is left to go on");
-    program->config.tty = origin->program.tty;
+                    "exec: the snapshot has no command that goes on");
+    held = &snapshot->manifest.program;
+    program->config.tty = held->tty;
+    options.program.flags = held->tty ? AGENT_EXEC_TTY : 0u;
     fill_terminal(program, &options);
-    for (int i = 0; i < AGENT_STREAMS; i++)
-        if (!origin->program.streams[i])
-            options.ports[i] = (struct exec_port){.kind = EXEC_NONE};
-    return exec_resume(program->machine->session, &options,
-                       origin->program.channel, &program->exec, err);
+    return exec_resume(program->machine->session, &options, held->channel,
+                       &program->exec, err);
+}
+
+int program_words(const struct program *program, struct image_strings *to,
+                  struct sm_error *err)
+{
+    const struct shelf_snapshot *snapshot = program->machine->config.snapshot;
+    bool fine = true;
+
+    for (char *const *at = program->command.argv; fine && at && *at; at++)
+        fine = image_strings_add(to, *at);
+    if (program->config.resume && snapshot)
+        for (uint32_t i = 0; fine && i < snapshot->manifest.program.argv.count;
+             i++)
+            fine = image_strings_add(to,
+                                     snapshot->manifest.program.argv.items[i]);
+    return fine ? 0 : fail(err, SM_ENOMEM, "snapshot: out of memory");
 }
 
 static void send_with(struct program *program,

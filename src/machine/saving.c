@@ -22,8 +22,10 @@
 #include "base/own.h"
 #include "platform/clock.h"
 #include "platform/file.h"
+#include "platform/random.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static void close_one(int *fd)
@@ -36,24 +38,15 @@ void machine_files_close(struct machine_files *files)
 {
     close_one(&files->memory);
     close_one(&files->differential);
+    close_one(&files->base);
     close_one(&files->top);
-    origin_disk_close(&files->disk);
+    while (files->layer_count)
+        close_one(&files->layer[--files->layer_count]);
 }
 
 /* What comes back --------------------------------------------------------- */
 
-void machine_held(void *context, const struct sm_error *why_not)
-{
-    struct machine *machine = context;
-    struct machine_saving *saving = &machine->saving;
-
-    if (saving->held || !saving->holding)
-        return;
-    saving->held = true;
-    saving->not_held = why_not ? *why_not : (struct sm_error){0};
-}
-
-/* The programs go on, if they stand still. */
+/* The programs go on. */
 static void release(struct machine *machine)
 {
     struct machine_saving *saving = &machine->saving;
@@ -62,8 +55,24 @@ static void release(struct machine *machine)
         return;
     saving->holding = false;
     if (machine->session)
-        session_release(machine->session);
-    saving->still_ns = clock_monotonic_ns() - saving->held_ns;
+        session_release(machine->session, NULL);
+    saving->still_ns = clock_monotonic_ns() - saving->since_ns;
+}
+
+void machine_held(void *context, const struct sm_error *why_not)
+{
+    struct machine *machine = context;
+    struct machine_saving *saving = &machine->saving;
+
+    if (!saving->holding || saving->held)
+        return;
+    saving->held = true;
+    if (why_not) {
+        saving->not_held = *why_not;
+        saving->holding = false;
+    } else if (saving->given_up) {
+        release(machine);
+    }
 }
 
 /* What the machine wrote to is sealed; it writes to another layer now. */
@@ -75,14 +84,14 @@ void machine_captured(void *context, const struct worker_captured *captured)
 
     if (!saving->asked || saving->captured)
         return;
-    saving->captured = true;
+    saving->captured = saving->went_on = true;
     saving->paused_ns = captured->paused_ns;
     if (saving->merged >= 0) {
-        while (files->disk.count)
-            close_one(&files->disk.layer[--files->disk.count]);
-        origin_disk_add(&files->disk, own_take_fd(&saving->merged));
+        while (files->layer_count)
+            close_one(&files->layer[--files->layer_count]);
+        files->layer[files->layer_count++] = own_take_fd(&saving->merged);
     }
-    origin_disk_add(&files->disk, own_take_fd(&files->top));
+    files->layer[files->layer_count++] = own_take_fd(&files->top);
     files->top = own_take_fd(&saving->top);
     release(machine);
 }
@@ -95,10 +104,8 @@ void machine_saved(void *context, const struct worker_saved *saved)
     if (!saving->asked)
         return;
     saving->asked = false;
-    saving->over = true;
+    saving->over = saving->went_on = true;
     saving->saved = *saved;
-    close_one(&saving->merged);
-    close_one(&saving->top);
     release(machine);
 }
 
@@ -112,66 +119,81 @@ static int copy_fd(int fd, int *ret, struct sm_error *err)
 
 /* The disk of the moment: what the machine's lies on now, with what it wrote
  * on top; merged into one layer below that if there are many. */
-static int plan_disk(struct machine *machine, struct origin_disk *ret,
+static int plan_disk(struct machine *machine, struct shelf_snapshot *ret,
                      struct sm_error *err)
 {
     const struct machine_files *files = &machine->files;
     struct machine_saving *saving = &machine->saving;
-    bool merge = files->disk.count == WORKER_LAYERS_MAX;
-    struct origin_disk below = files->disk;
-    int rc = 0;
-    int top;
+    uint32_t *count = &ret->manifest.layer_count;
+    bool merge = files->layer_count == WORKER_LAYERS_MAX;
+    int rc = copy_fd(files->base, &ret->fds[SNAPSHOT_ROOTFS], err);
 
-    if (merge) {
+    if (!rc && merge)
         rc = file_unnamed(machine->paths.home, &saving->merged, err);
-        below.layer[0] = saving->merged;
-        below.count = 1;
-    }
     if (!rc)
         rc = file_unnamed(machine->paths.home, &saving->top, err);
-    if (!rc)
-        rc = origin_disk_copy(&below, ret, err);
-    if (!rc)
-        rc = copy_fd(files->top, &top, err);
-    if (!rc)
-        origin_disk_add(ret, top);
-    return rc;
+    *count = 0;
+    for (unsigned i = 0; !rc && i < (merge ? 1 : files->layer_count); i++)
+        rc = copy_fd(merge ? saving->merged : files->layer[i],
+                     &ret->fds[SNAPSHOT_DISK + (*count)++], err);
+    return rc ? rc
+              : copy_fd(files->top, &ret->fds[SNAPSHOT_DISK + (*count)++], err);
 }
 
-static int plan_memory(struct machine *machine,
-                       const struct machine_moment *want, struct origin *origin,
-                       struct sm_error *err)
+static int plan_memory(struct machine *machine, bool full,
+                       struct shelf_snapshot *ret, struct sm_error *err)
 {
     const char *home = machine->paths.home;
-    int rc = file_unnamed(home, &origin->state, err);
+    int rc = file_unnamed(home, &ret->fds[SNAPSHOT_STATE], err);
 
     if (rc)
         return rc;
-    if (want->full || machine->files.memory < 0)
-        return file_unnamed(home, &origin->memory, err);
-    rc = copy_fd(machine->files.memory, &origin->memory, err);
-    return rc ? rc : file_unnamed(home, &origin->differential, err);
+    ret->manifest.differential = !full && machine->files.memory >= 0;
+    if (!ret->manifest.differential)
+        return file_unnamed(home, &ret->fds[SNAPSHOT_MEMORY], err);
+    rc = copy_fd(machine->files.memory, &ret->fds[SNAPSHOT_MEMORY], err);
+    return rc ? rc
+              : file_unnamed(home, &ret->fds[SNAPSHOT_DIFFERENTIAL], err);
 }
 
-/* The program that goes on in machines of this moment. */
-static struct origin_program plan_program(const struct machine *machine,
-                                          const struct program *wanted)
+/* The program that goes on in machines of this moment: its channel is 0 if
+ * there is none. */
+static int plan_program(const struct machine *machine,
+                        const struct program *wanted,
+                        struct snapshot_program *ret, struct sm_error *err)
 {
     const struct program *found = wanted;
-    struct origin_program ret = {0};
 
     for (const struct program *at = machine->programs; at && !wanted;
          at = at->next)
         if (at->of_start)
             found = at;
-    if (!found || !found->exec || !found->started || found->ended)
-        return ret;
-    ret.channel = exec_channel(found->exec);
-    ret.tty = found->config.tty;
-    for (int i = 0; i < AGENT_STREAMS; i++)
-        ret.streams[i] = found->config.fds[i] != -1 &&
-                         !(i == AGENT_ERR && found->config.tty);
-    return ret;
+    if (found && found->exec && found->started && !found->ended) {
+        ret->channel = exec_channel(found->exec);
+        ret->tty = found->config.tty;
+        ret->has_stdin = found->config.fds[AGENT_IN] != -1;
+        return program_words(found, &ret->argv, err);
+    }
+    return wanted ? fail(err, SM_ESTATE, "snapshot: the command does not run")
+                  : 0;
+}
+
+/* A label that no other snapshot has: its state and its manifest belong
+ * together. */
+static int make_label(char **ret, struct sm_error *err)
+{
+    uint8_t bytes[16];
+    int rc = random_bytes(bytes, sizeof bytes, err);
+    int at = 0;
+
+    if (rc)
+        return rc;
+    *ret = malloc(2 * sizeof bytes + 1);
+    if (!*ret)
+        return fail(err, SM_ENOMEM, "snapshot: out of memory");
+    for (size_t i = 0; i < sizeof bytes; i++)
+        at += snprintf(*ret + at, 3, "%02x", bytes[i]);
+    return 0;
 }
 
 /* Taking ------------------------------------------------------------------ */
@@ -185,30 +207,20 @@ static int check(const struct machine *machine, struct sm_error *err)
         return fail(err, SM_ESTATE, "snapshot: the machine does not run");
     if (!(machine->features & AGENT_CAN_HOLD))
         return fail(err, SM_ENOTSUP, "snapshot: the guest's agent is too old");
-    if (machine->saving.asked)
+    if (machine->saving.asked || machine->saving.holding)
         return fail(err, SM_EBUSY,
-                    "snapshot: one before this is still being written");
+                    "snapshot: one before this is not finished yet");
     return 0;
 }
 
-/* Wait for (*flag) until (deadline_ns). */
-static int await(struct machine *machine, const bool *flag,
-                 uint64_t deadline_ns, const char *what, struct sm_error *err)
+static int ended_meanwhile(const struct machine *machine, struct sm_error *err)
 {
-    uint64_t now = clock_monotonic_ns();
-    uint64_t left_ms =
-        now < deadline_ns ? (deadline_ns - now) / 1000000 + 1 : SM_NOWAIT;
-
-    if (!machine_turn(machine, flag, (uint32_t)left_ms))
-        return fail(err, SM_ETIMEOUT, "snapshot: the %s in time", what);
-    if (*flag)
-        return 0;
     if (err)
         *err = machine->end.why;
     return machine->end.why.code;
 }
 
-static int hold(struct machine *machine, uint64_t deadline_ns,
+static int hold(struct machine *machine, uint32_t timeout_ms,
                 struct sm_error *err)
 {
     struct machine_saving *saving = &machine->saving;
@@ -217,113 +229,120 @@ static int hold(struct machine *machine, uint64_t deadline_ns,
     if (rc)
         return rc;
     saving->holding = true;
-    saving->held_ns = clock_monotonic_ns();
-    rc = await(machine, &saving->held, deadline_ns,
-               "guest's programs did not stand still", err);
-    if (rc || !saving->not_held.code)
-        return rc;
-    saving->holding = false; /* they go on already */
-    if (err)
+    saving->since_ns = clock_monotonic_ns();
+    if (!machine_turn(machine, &saving->held, timeout_ms)) {
+        saving->given_up = true;
+        return fail(err, SM_ETIMEOUT,
+                    "snapshot: the guest's programs did not stand still "
+                    "within %u ms",
+                    timeout_ms);
+    }
+    if (!saving->held)
+        return ended_meanwhile(machine, err);
+    if (err && saving->not_held.code)
         *err = saving->not_held;
     return saving->not_held.code;
 }
 
 static int ask_worker(struct machine *machine,
-                      const struct machine_moment *want,
-                      const struct origin *origin, struct sm_error *err)
+                      const struct machine_capture *config,
+                      const struct shelf_snapshot *to, struct sm_error *err)
 {
     struct machine_saving *saving = &machine->saving;
-    bool differs = origin->differential >= 0;
+    const struct machine_files *files = &machine->files;
+    bool differs = to->manifest.differential;
     struct worker_save save = {
-        .snapshot = origin->label,
+        .snapshot = to->manifest.origin.label,
         .flags = (differs ? WORKER_SAVE_DIFFERENTIAL : 0u) |
-                 (want->durable ? WORKER_SAVE_DURABLE : 0u),
+                 (config->durable ? WORKER_SAVE_DURABLE : 0u),
     };
     int fds[WORKER_SAVE_FDS_MAX];
     int rc;
 
     for (int i = 0; i < WORKER_SAVE_FDS_MAX; i++)
         fds[i] = -1;
-    fds[WORKER_SAVE_STATE] = origin->state;
-    fds[WORKER_SAVE_MEMORY] = differs ? origin->differential : origin->memory;
+    fds[WORKER_SAVE_STATE] = to->fds[SNAPSHOT_STATE];
+    fds[WORKER_SAVE_MEMORY] =
+        to->fds[differs ? SNAPSHOT_DIFFERENTIAL : SNAPSHOT_MEMORY];
     fds[WORKER_SAVE_OVERLAY] = saving->top;
+    fds[WORKER_SAVE_SEALED] = files->top;
     fds[WORKER_SAVE_MERGED] = saving->merged;
     if (saving->merged >= 0)
-        fds[WORKER_SAVE_BASE] = machine->files.disk.base;
+        fds[WORKER_SAVE_BASE] = files->base;
+    for (unsigned i = 0; saving->merged >= 0 && i < files->layer_count; i++)
+        fds[WORKER_SAVE_LAYER + i] = files->layer[i];
     rc = worker_save(machine->worker, &save, fds, err);
     saving->asked = rc == 0;
     return rc;
 }
 
-static int take(struct machine *machine, const struct machine_moment *want,
-                const struct origin *origin, struct sm_error *err)
+/* Everything is planned: do it. */
+static int take(struct machine *machine, const struct machine_capture *config,
+                const struct shelf_snapshot *to, struct sm_error *err)
 {
     struct machine_saving *saving = &machine->saving;
-    uint64_t deadline_ns =
-        clock_monotonic_ns() + want->timeout_ms * UINT64_C(1000000);
-    int rc = hold(machine, deadline_ns, err);
+    int rc = hold(machine, config->timeout_ms, err);
 
-    if (!rc)
-        rc = ask_worker(machine, want, origin, err);
-    if (!rc)
-        rc = await(machine, &saving->over, deadline_ns,
-                   "machine was not written", err);
-    release(machine);
-    if (rc || !saving->saved.error.code)
+    if (rc)
         return rc;
-    if (err)
+    rc = ask_worker(machine, config, to, err);
+    if (rc) {
+        release(machine);
+        return rc;
+    }
+    if (!machine_turn(machine, &saving->went_on, config->timeout_ms)) {
+        release(machine);
+        return fail(err, SM_ETIMEOUT,
+                    "snapshot: the machine was not captured within %u ms",
+                    config->timeout_ms);
+    }
+    machine_turn(machine, &saving->over, 0);
+    if (!saving->over)
+        return ended_meanwhile(machine, err);
+    if (err && saving->saved.error.code)
         *err = saving->saved.error;
     return saving->saved.error.code;
 }
 
-static struct origin *make_origin(const struct machine *machine,
-                                  const struct machine_moment *want)
+static int plan(struct machine *machine, const struct machine_capture *config,
+                struct shelf_snapshot *ret, struct sm_error *err)
 {
-    struct origin *origin = origin_new();
+    struct snapshot_manifest *manifest = &ret->manifest;
+    int rc = plan_program(machine, config->program, &manifest->program, err);
 
-    if (!origin)
-        return NULL;
-    origin->label = strdup(want->label);
-    origin->memory_bytes = machine->config.memory_bytes;
-    origin->vcpus = machine->config.vcpus;
-    origin->features = machine->features;
-    origin->program = plan_program(machine, want->program);
-    return origin;
+    manifest->memory_bytes = machine->config.memory_bytes;
+    manifest->vcpus = machine->config.vcpus;
+    manifest->disk_bytes = machine->disk_bytes;
+    manifest->processes_max = machine->config.processes_max;
+    if (!rc)
+        rc = make_label(&manifest->origin.label, err);
+    if (!rc)
+        rc = plan_memory(machine, config->full, ret, err);
+    return rc ? rc : plan_disk(machine, ret, err);
 }
 
-int machine_capture(struct machine *machine, const struct machine_moment *want,
-                    struct origin **ret, struct machine_moment_cost *cost,
-                    struct sm_error *err)
+int machine_capture(struct machine *machine,
+                    const struct machine_capture *config,
+                    struct shelf_snapshot *ret,
+                    struct machine_captured *figures, struct sm_error *err)
 {
     struct machine_saving *saving = &machine->saving;
-    struct origin *origin;
     int rc = check(machine, err);
 
     if (rc)
         return rc;
     *saving = (struct machine_saving){.merged = -1, .top = -1};
-    origin = make_origin(machine, want);
-    if (!origin || !origin->label)
-        rc = fail(err, SM_ENOMEM, "snapshot: out of memory");
+    rc = plan(machine, config, ret, err);
     if (!rc)
-        rc = plan_memory(machine, want, origin, err);
-    if (!rc)
-        rc = plan_disk(machine, &origin->disk, err);
-    if (!rc)
-        rc = take(machine, want, origin, err);
+        rc = take(machine, config, ret, err);
     if (!saving->asked) {
         close_one(&saving->merged);
         close_one(&saving->top);
     }
-    if (rc) {
-        origin_let_go(origin);
-        return rc;
-    }
-    *cost = (struct machine_moment_cost){
+    *figures = (struct machine_captured){
         .still_ns = saving->still_ns,
         .paused_ns = saving->paused_ns,
-        .memory_bytes = saving->saved.memory_bytes,
+        .written_bytes = saving->saved.memory_bytes,
     };
-    *ret = origin;
-    return 0;
+    return rc;
 }

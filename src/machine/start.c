@@ -10,11 +10,12 @@
  *   machine boots.
  *
  *   A machine with a kernel, or kernel arguments, of the caller's boots. One
- *   with an origin (origin.h) goes on from that as from a template, but it is
- *   the only way it can: a failure is the start's.
+ *   of a snapshot goes on from that as from a template, but it can in no other
+ *   way: a failure is the start's.
  */
 #include "machine/inside.h"
 
+#include "base/bytes.h"
 #include "base/own.h"
 #include "platform/channel.h"
 #include "platform/clock.h"
@@ -25,6 +26,9 @@
 #include <sys/stat.h>
 
 enum { START_TIMEOUT_MS = 60000 };
+
+_Static_assert((int)SNAPSHOT_LAYERS_MAX == (int)WORKER_LAYERS_MAX,
+               "what a snapshot has, a worker takes");
 
 static int open_input(const char *what, const char *folder, const char *name,
                       int *ret, struct sm_error *err)
@@ -60,21 +64,13 @@ static int open_boot(const struct machine *machine, int *fds,
                            &fds[WORKER_FD_INITRD], err);
 }
 
-/* What the disk lies on: the image's root file system, or the origin's disk. */
+/* What the disk lies on, where that is not a snapshot's. */
 static int open_disk(struct machine *machine, int *fds, struct sm_error *err)
 {
-    struct origin_disk disk;
     int rc;
 
-    if (machine->config.origin) {
-        rc = origin_disk_copy(&machine->config.origin->disk, &disk, err);
-        if (rc)
-            return rc;
-        fds[WORKER_FD_DISK] = disk.base;
-        for (unsigned i = 0; i < disk.count; i++)
-            fds[WORKER_FD_LAYER + i] = disk.layer[i];
+    if (machine->config.snapshot)
         return 0;
-    }
     rc = open_input("root file system", "", machine->config.rootfs,
                     &fds[WORKER_FD_DISK], err);
     /* The worker's copy keeps it from being removed (rootfs/store.h). */
@@ -104,30 +100,30 @@ static int open_own(struct machine *machine, int *fds, struct sm_error *err)
 static void keep_files(struct machine *machine, int *fds)
 {
     struct machine_files *files = &machine->files;
-    bool copied = machine->from_template || machine->config.origin;
 
     machine_files_close(files);
-    if (copied)
+    if (machine->from_template || machine->config.snapshot)
         files->memory = own_take_fd(&fds[WORKER_FD_MEMORY]);
     files->differential = own_take_fd(&fds[WORKER_FD_DIFFERENTIAL]);
-    files->disk.base = own_take_fd(&fds[WORKER_FD_DISK]);
+    files->base = own_take_fd(&fds[WORKER_FD_DISK]);
     files->top = own_take_fd(&fds[WORKER_FD_OVERLAY]);
     for (unsigned i = 0; i < WORKER_LAYERS_MAX; i++)
         if (fds[WORKER_FD_LAYER + i] >= 0)
-            origin_disk_add(&files->disk,
-                            own_take_fd(&fds[WORKER_FD_LAYER + i]));
+            files->layer[files->layer_count++] =
+                own_take_fd(&fds[WORKER_FD_LAYER + i]);
 }
 
 /* The machine is there already: tell its agent what it is now. */
 static int greet(struct machine *machine, struct sm_error *err)
 {
-    session_greeted(machine->session);
+    /* It is the agent that we came with: the template's key says so, or
+     * snapshots_check(). */
+    machine->features = AGENT_CAN_ALL;
     if (machine->from_template) {
-        /* It is the agent that we came with: the template's key says so. */
-        machine->features = AGENT_CAN_ALL;
+        session_greeted(machine->session);
         return machine_set_up(machine, err);
     }
-    machine->features = machine->config.origin->features;
+    session_restored(machine->session);
     for (struct program *at = machine->programs; at; at = at->next)
         if (at->config.resume)
             program_send(at);
@@ -136,22 +132,24 @@ static int greet(struct machine *machine, struct sm_error *err)
 
 static const char *start_label(const struct machine *machine)
 {
-    if (machine->config.origin)
-        return machine->config.origin->label;
+    const struct shelf_snapshot *snapshot = machine->config.snapshot;
+
+    if (snapshot)
+        return snapshot->manifest.origin.label;
     return machine->from_template ? machine->template.label : "";
 }
 
 /* Send the request and open the session: the worker has what it needs. */
 static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
 {
-    const struct origin *origin = machine->config.origin;
+    bool kept = machine->config.snapshot != NULL;
     struct worker_start start = {
         .memory_bytes = machine->config.memory_bytes,
         .vcpus = machine->config.vcpus,
         .lifetime_ms = machine->config.lifetime_ms,
         .kernel_args = (char *)(uintptr_t)machine->config.kernel_args,
         .snapshot = (char *)(uintptr_t)start_label(machine),
-        .state_at = origin ? origin->state_at : machine->config.memory_bytes,
+        .state_at = kept ? 0 : machine->config.memory_bytes,
     };
     int ends[2];
     int rc = open_own(machine, fds, err);
@@ -170,7 +168,7 @@ static int hand_over(struct machine *machine, int *fds, struct sm_error *err)
     rc = session_open(machine->loop, ends[0], &machine_session_events, machine,
                       &machine->session, err);
     machine_step(machine, "request sent");
-    if (rc || !(machine->from_template || origin))
+    if (rc || !(machine->from_template || kept))
         return rc;
     return greet(machine, err);
 }
@@ -246,15 +244,22 @@ static int lend(int fd, int *to, struct sm_error *err)
     return *to < 0 && fd >= 0 ? fail_os(err, "snapshot") : 0;
 }
 
-static int use_origin(const struct origin *origin, int *fds,
-                      struct sm_error *err)
+static int use_snapshot(const struct shelf_snapshot *snapshot, int *fds,
+                        struct sm_error *err)
 {
-    int rc = lend(origin->state, &fds[WORKER_FD_STATE], err);
+    static const uint8_t places[][2] = {
+        {SNAPSHOT_STATE, WORKER_FD_STATE},
+        {SNAPSHOT_MEMORY, WORKER_FD_MEMORY},
+        {SNAPSHOT_DIFFERENTIAL, WORKER_FD_DIFFERENTIAL},
+        {SNAPSHOT_ROOTFS, WORKER_FD_DISK},
+    };
+    int rc = 0;
 
-    if (!rc)
-        rc = lend(origin->memory, &fds[WORKER_FD_MEMORY], err);
-    if (!rc)
-        rc = lend(origin->differential, &fds[WORKER_FD_DIFFERENTIAL], err);
+    for (size_t i = 0; i < ARRAY_LEN(places) && !rc; i++)
+        rc = lend(snapshot->fds[places[i][0]], &fds[places[i][1]], err);
+    for (unsigned i = 0; i < snapshot->manifest.layer_count && !rc; i++)
+        rc = lend(snapshot->fds[SNAPSHOT_DISK + i], &fds[WORKER_FD_LAYER + i],
+                  err);
     return rc;
 }
 
@@ -323,8 +328,8 @@ static int launch(struct machine *machine, int *fds, struct sm_error *err)
 
     if (rc)
         return rc;
-    if (machine->config.origin) {
-        rc = use_origin(machine->config.origin, fds, err);
+    if (machine->config.snapshot) {
+        rc = use_snapshot(machine->config.snapshot, fds, err);
         return rc ? rc : hand_over(machine, fds, err);
     }
     rc = open_boot(machine, fds, err);

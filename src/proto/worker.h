@@ -84,12 +84,14 @@ enum worker_fd {
 
 /* The descriptors of WORKER_SAVE, likewise. */
 enum worker_save_fd {
-    WORKER_SAVE_STATE,   /* file for the state, from state_at on          */
-    WORKER_SAVE_MEMORY,  /* file for the memory; may be the same          */
-    WORKER_SAVE_OVERLAY, /* empty: for the machine's writes from now on   */
-    WORKER_SAVE_MERGED,  /* empty: to become one layer out of those below */
-    WORKER_SAVE_BASE,    /* with it: the disk's base                      */
-    WORKER_SAVE_FDS_MAX
+    WORKER_SAVE_STATE,   /* file for the state, from state_at on             */
+    WORKER_SAVE_MEMORY,  /* file for the memory; may be the same             */
+    WORKER_SAVE_OVERLAY, /* empty: for the machine's writes from now on      */
+    WORKER_SAVE_SEALED,  /* with it: what the machine has written to so far  */
+    WORKER_SAVE_MERGED,  /* empty: to become one layer out of those below    */
+    WORKER_SAVE_BASE,    /* with it: the disk's base                         */
+    WORKER_SAVE_LAYER,   /* and its sealed layers, the lowest first          */
+    WORKER_SAVE_FDS_MAX = WORKER_SAVE_LAYER + WORKER_LAYERS_MAX
 };
 
 struct worker_start {

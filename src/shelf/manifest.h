@@ -14,7 +14,7 @@
 enum {
     SNAPSHOT_MANIFEST_VERSION = 1,
     SNAPSHOT_MANIFEST_MAX = 4 << 20, /* bytes of the text          */
-    SNAPSHOT_LAYERS_MAX = 16,        /* of the disk                */
+    SNAPSHOT_LAYERS_MAX = 8,         /* of the disk                */
     SNAPSHOT_LIMITS_MAX = 16,        /* of each process            */
     SNAPSHOT_STRING_MAX = 1 << 20,   /* bytes of one string        */
     SNAPSHOT_STRINGS_MAX = 1 << 16   /* of one list                */

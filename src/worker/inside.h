@@ -19,8 +19,8 @@ struct saving {
     struct worker_save wanted;
     int fds[WORKER_SAVE_FDS_MAX];
     struct snapshot_capture *capture;
-    struct process_copy copy; /* of this process, which writes */
-    struct loop_watch *watch; /* of its result                 */
+    struct process_copy copy; /* of this process, which works  */
+    struct loop_watch *watch; /* of its end; NULL: there is none */
 };
 
 struct worker {
@@ -28,8 +28,7 @@ struct worker {
     struct loop_watch *watch;
     struct vm *vm;
     struct loop_timer *lifetime;
-    int agent_fd;  /* for the agent's first connection; then -1 */
-    int memory_fd; /* what its memory began as; -1: zeros       */
+    int agent_fd; /* for the agent's first connection; then -1 */
     struct console console;
     struct worker_steps steps;
     struct saving saving;

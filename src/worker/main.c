@@ -263,7 +263,7 @@ static void readable(void *context, unsigned events)
 
 int main(void)
 {
-    static struct worker worker = {.agent_fd = -1, .memory_fd = -1};
+    static struct worker worker = {.agent_fd = -1};
     struct sm_error err;
     int rc;
 

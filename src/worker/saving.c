@@ -50,56 +50,66 @@ static void refuse(struct saving *saving, const struct sm_error *why)
 
 /* A copy at work ---------------------------------------------------------- */
 
-/* Do (work) in a copy of this process; (done) follows. */
-static int start_copy(struct worker *worker,
-                      int (*work)(void *context, struct sm_error *err),
-                      loop_watch_fn *done, struct sm_error *err)
+/* Do (work) in a copy of this process; (done) follows. (image) are two more
+ * descriptors that it needs, or NULL. */
+static int start_copy(struct worker *worker, process_work_fn *work,
+                      const int *image, loop_watch_fn *done,
+                      struct sm_error *err)
 {
     struct saving *saving = &worker->saving;
-    int rc = process_copy(work, worker, &saving->copy, err);
+    int fds[WORKER_SAVE_FDS_MAX + 2];
+    struct process_work wanted = {
+        .work = work, .context = worker, .fds = fds};
+    int rc;
 
+    for (; wanted.fd_count < WORKER_SAVE_FDS_MAX; wanted.fd_count++)
+        fds[wanted.fd_count] = saving->fds[wanted.fd_count];
+    for (int i = 0; image && i < 2; i++)
+        fds[wanted.fd_count++] = image[i];
+    rc = process_copy(&wanted, &saving->copy, err);
     if (rc)
         return rc;
-    rc = loop_watch(worker->loop, saving->copy.fd, LOOP_READ, done, worker,
-                    &saving->watch, err);
+    rc = loop_watch(worker->loop, saving->copy.process.fd, LOOP_READ, done,
+                    worker, &saving->watch, err);
     if (rc)
-        process_copy_end(&saving->copy, NULL);
+        process_copy_kill(&saving->copy);
     return rc;
 }
 
-static int end_copy(struct saving *saving, struct sm_error *err)
+static int end_copy(struct saving *saving, uint64_t *value,
+                    struct sm_error *err)
 {
     loop_unwatch(own_take(saving->watch));
-    return process_copy_end(&saving->copy, err);
+    return process_copy_end(&saving->copy, value, err);
 }
 
 /* Storing ----------------------------------------------------------------- */
 
-static int store(void *context, struct sm_error *err)
+static int store(void *context, uint64_t *bytes, struct sm_error *err)
 {
     struct worker *worker = context;
     const struct saving *saving = &worker->saving;
-    struct block *disk = vm_disk(worker->vm);
-    int rc = snapshot_store(saving->capture, err);
+    const struct snapshot_files files = {
+        .state = {.fd = saving->fds[WORKER_SAVE_STATE],
+                  .at = saving->wanted.state_at},
+        .memory_fd = saving->fds[WORKER_SAVE_MEMORY],
+        .durable = saving->wanted.flags & WORKER_SAVE_DURABLE,
+    };
+    int rc = snapshot_store(saving->capture, &files, bytes, err);
 
-    /* What was sealed just now. */
-    if (!rc && disk && saving->wanted.flags & WORKER_SAVE_DURABLE &&
-        overlay_base(disk))
-        rc = block_flush(overlay_base(disk), err);
+    if (!rc && files.durable && saving->fds[WORKER_SAVE_SEALED] >= 0)
+        rc = file_sync(saving->fds[WORKER_SAVE_SEALED], err);
     return rc;
 }
 
 static void stored(void *context, unsigned events)
 {
     struct worker *worker = context;
-    struct saving *saving = &worker->saving;
     struct worker_saved saved = {0};
 
     (void)events;
-    saved.memory_bytes = snapshot_capture_bytes(saving->capture);
-    if (end_copy(saving, &saved.error) == 0)
-        saved.error = (struct sm_error){0};
-    tell_saved(saving, &saved);
+    end_copy(&worker->saving, &saved.memory_bytes, &saved.error);
+    tell_saved(&worker->saving, &saved);
 }
 
 /* Capturing --------------------------------------------------------------- */
@@ -129,15 +139,12 @@ static int take_moment(struct worker *worker, struct block *below,
                        struct sm_error *err)
 {
     struct saving *saving = &worker->saving;
-    const struct snapshot_plan plan = {
+    const struct snapshot_wanted wanted = {
         .label = saving->wanted.snapshot,
-        .state = {.fd = saving->fds[WORKER_SAVE_STATE],
-                  .at = saving->wanted.state_at},
-        .memory_fd = saving->fds[WORKER_SAVE_MEMORY],
-        .differential = saving->wanted.flags & WORKER_SAVE_DIFFERENTIAL,
-        .durable = saving->wanted.flags & WORKER_SAVE_DURABLE,
+        .full = !(saving->wanted.flags & WORKER_SAVE_DIFFERENTIAL),
     };
-    int rc = snapshot_capture(worker->vm, &plan, &saving->capture, err);
+    int image[2];
+    int rc = snapshot_capture(worker->vm, &wanted, &saving->capture, err);
 
     if (!rc && saving->fds[WORKER_SAVE_OVERLAY] >= 0)
         rc = vm_disk_split(worker->vm, below,
@@ -147,7 +154,7 @@ static int take_moment(struct worker *worker, struct block *below,
     if (rc)
         return rc;
     saving->captured = true;
-    return start_copy(worker, store, stored, err);
+    return start_copy(worker, store, image, stored, err);
 }
 
 static void tell_captured(uint64_t paused_ns)
@@ -190,21 +197,32 @@ static void capture(struct worker *worker)
 
 /* Merging ----------------------------------------------------------------- */
 
-static int merge(void *context, struct sm_error *err)
+static int merge(void *context, uint64_t *value, struct sm_error *err)
 {
     struct worker *worker = context;
+    const int *fds = worker->saving.fds;
+    struct block *top = NULL;
+    struct block *base = NULL;
+    unsigned layers = 0;
+    int rc = raw_open(fds[WORKER_SAVE_BASE], true, NULL, &base, err);
 
-    return overlay_merge(overlay_base(vm_disk(worker->vm)),
-                         worker->saving.fds[WORKER_SAVE_MERGED], err);
+    (void)value;
+    while (layers < WORKER_LAYERS_MAX && fds[WORKER_SAVE_LAYER + layers] >= 0)
+        layers++;
+    if (!rc)
+        rc = overlay_open_chain(base, &fds[WORKER_SAVE_LAYER], layers, &top,
+                                err);
+    return rc ? rc : overlay_merge(top, fds[WORKER_SAVE_MERGED], err);
 }
 
 static void merged(void *context, unsigned events)
 {
     struct worker *worker = context;
     struct sm_error err;
+    uint64_t value;
 
     (void)events;
-    if (end_copy(&worker->saving, &err) != 0)
+    if (end_copy(&worker->saving, &value, &err) != 0)
         refuse(&worker->saving, &err);
     else
         capture(worker);
@@ -213,16 +231,16 @@ static void merged(void *context, unsigned events)
 static int begin(struct worker *worker, struct sm_error *err)
 {
     const struct saving *saving = &worker->saving;
-    const struct block *disk = vm_disk(worker->vm);
 
     if (saving->fds[WORKER_SAVE_STATE] < 0 ||
         saving->fds[WORKER_SAVE_MEMORY] < 0)
         return fail(err, SM_EPROTO, "save: no files for state and memory");
     if (saving->fds[WORKER_SAVE_MERGED] < 0)
         return 0;
-    if (saving->fds[WORKER_SAVE_BASE] < 0 || !disk || disk->depth < 3)
+    if (saving->fds[WORKER_SAVE_BASE] < 0 ||
+        saving->fds[WORKER_SAVE_LAYER] < 0)
         return fail(err, SM_EPROTO, "save: no layers to merge");
-    return start_copy(worker, merge, merged, err);
+    return start_copy(worker, merge, NULL, merged, err);
 }
 
 void worker_save(struct worker *worker, struct worker_save *wanted, int *fds)
@@ -255,7 +273,9 @@ void worker_save_abandon(struct worker *worker)
 
     if (!saving->active)
         return;
-    if (saving->watch)
-        end_copy(saving, NULL);
+    if (saving->watch) {
+        loop_unwatch(own_take(saving->watch));
+        process_copy_kill(&saving->copy);
+    }
     forget(saving);
 }
