@@ -212,7 +212,8 @@ static int restore(struct worker *worker, struct vm_config *config,
                    const struct worker_start *start, const int *fds,
                    struct sm_error *err)
 {
-    struct vm_saved saved = {.memory_fd = fds[WORKER_FD_MEMORY]};
+    struct vm_saved saved = {.memory_fd = fds[WORKER_FD_MEMORY],
+                             .differential_fd = -1};
     AUTO_FREE struct vm_range *hot = NULL;
     const struct snapshot_place place = {.fd = fds[WORKER_FD_STATE],
                                          .at = start->state_at};
@@ -226,6 +227,8 @@ static int restore(struct worker *worker, struct vm_config *config,
     }
     saved.state = snapshot.state;
     saved.count = snapshot.state_count;
+    saved.range = snapshot.range;
+    saved.range_count = snapshot.range_count;
     /* Without it the machine is a little slower, no more. */
     if (fds[WORKER_FD_HOT] >= 0 &&
         snapshot_read_hot(fds[WORKER_FD_HOT], &hot, &saved.hot_count, NULL) ==
@@ -331,8 +334,12 @@ static int take_pause(struct worker *worker, bool pause, struct sm_error *err)
 static int save(struct worker *worker, const struct worker_save *wanted,
                 const int *fds, struct sm_error *err)
 {
-    const struct snapshot_place place = {.fd = fds[WORKER_SAVE_STATE],
-                                         .at = wanted->state_at};
+    const struct snapshot_wanted all = {.label = wanted->snapshot,
+                                        .full = true};
+    const struct snapshot_files files = {
+        .state = {.fd = fds[WORKER_SAVE_STATE], .at = wanted->state_at},
+        .memory_fd = fds[WORKER_SAVE_MEMORY]};
+    struct snapshot_capture *capture = NULL;
     struct worker_saved saved = {.paused_ns = clock_monotonic_ns()};
     struct buf answer;
     int rc;
@@ -340,8 +347,10 @@ static int save(struct worker *worker, const struct worker_save *wanted,
     vm_pause(worker->vm);
     rc = vm_freeze(worker->vm, err);
     if (!rc) {
-        rc = snapshot_write(worker->vm, wanted->snapshot, &place,
-                            fds[WORKER_SAVE_MEMORY], &saved.memory_bytes, err);
+        rc = snapshot_capture(worker->vm, &all, &capture, err);
+        if (!rc)
+            rc = snapshot_store(capture, &files, &saved.memory_bytes, err);
+        snapshot_capture_free(capture);
         vm_thaw(worker->vm);
     }
     vm_resume(worker->vm);
