@@ -40,13 +40,38 @@ struct gmem_region {
     uint64_t bytes;
     uint8_t *host;
     bool borrowed; /* the mapping is the caller's */
-    bool copied;   /* it began as the bytes of a file */
+    /* Of a copy of the image: the pages that were given back since, by number
+     * in the region (base/bits.h). The host gives the set its memory where
+     * there is something in it. NULL: it began as zeros. */
+    uint64_t *dropped;
+};
+
+/* A part of a file, in whole pages. */
+struct gmem_range {
+    uint64_t at;
+    uint64_t bytes;
+};
+
+enum { GMEM_RANGES_MAX = 1024 };
+
+/*
+ * What memory begins as: (bytes) of a file, and over it ranges of another one,
+ * the differential, at the same offsets. Region follows upon region in both.
+ * Neither file may ever change.
+ */
+struct gmem_image {
+    int fd;
+    int differential_fd; /* not looked at if there are no ranges */
+    uint64_t bytes;
+    const struct gmem_range *range; /* ascending, none overlaps another */
+    size_t count;
 };
 
 /* Regions sorted by address, without overlaps. */
 struct gmem {
     unsigned count;
     struct gmem_region region[GMEM_REGIONS_MAX];
+    struct gmem_image image; /* our own descriptors; fd -1: none */
 };
 
 /* Anonymous, zeroed, private memory for a new region at (at). (at) and
@@ -54,11 +79,25 @@ struct gmem {
  * Returns 0, SM_EINVAL, SM_EEXIST (overlaps a region), SM_ELIMIT, SM_ENOMEM. */
 int gmem_add(struct gmem *mem, struct gpa at, uint64_t bytes,
              struct sm_error *err);
-/* The same, filled with what (fd) holds from (offset), a multiple of 4096, on:
- * pages are shared with the file until they are written to, and the file never
- * changes (pages_map_copy()). SM_EIMAGE: the file ends before. */
-int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes, int fd,
-                  uint64_t offset, struct sm_error *err);
+/*
+ * gmem_add_copy() is to take what regions begin as from (image); its
+ * descriptors and its list are copied. They are kept until gmem_done(): who
+ * saves the memory has to know what is the same in there.
+ * Returns 0, SM_EIMAGE (a file is too short; ranges that are not whole pages,
+ * not in order or outside of the memory), SM_ELIMIT (more than
+ * GMEM_RANGES_MAX), SM_ENOMEM, SM_EIO.
+ */
+int gmem_set_image(struct gmem *mem, const struct gmem_image *image,
+                   struct sm_error *err);
+/* The ranges alone, of a memory of any size. SM_EIMAGE, SM_ELIMIT. */
+int gmem_check_ranges(const struct gmem_range *range, size_t count,
+                      struct sm_error *err);
+/* As gmem_add(), filled with what follows in the image upon the regions that
+ * are there already: they are added in ascending order. Pages are shared with
+ * the files until they are written to, and the files never change
+ * (pages_map_copy()). SM_EINVAL also if the image has no more. */
+int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes,
+                  struct sm_error *err);
 /* The same over (host), which the caller keeps mapped until gmem_done(), and
  * which gmem_done() leaves alone. */
 int gmem_add_host(struct gmem *mem, struct gpa at, uint64_t bytes, void *host,
@@ -96,7 +135,9 @@ bool gmem_store16(const struct gmem *mem, struct gpa at, uint16_t value);
 bool gmem_prepare(const struct gmem *mem, struct gpa at, uint64_t bytes);
 
 /* Give the whole pages inside of the range back to the host; they read as
- * zero afterwards. False if the range is not valid. */
+ * zero afterwards. False if the range is not valid. Any thread; who looks at
+ * the regions' (dropped) has stopped all others before, as for any other
+ * look at memory as a whole. */
 bool gmem_discard(const struct gmem *mem, struct gpa at, uint64_t bytes);
 
 #endif

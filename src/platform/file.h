@@ -29,6 +29,14 @@ int file_set_size(int fd, uint64_t bytes, struct sm_error *err);
 int file_sync(int fd, struct sm_error *err);
 int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err);
 
+/*
+ * The first run of bytes in [from, end) that is not one hole: [*first,
+ * *behind), or both (end) if all is holes. Where the file system knows of no
+ * holes all is bytes. Moves the offset of (fd), which nobody else here uses.
+ */
+int file_find_data(int fd, uint64_t from, uint64_t end, uint64_t *first,
+                   uint64_t *behind, struct sm_error *err);
+
 /* Hold (fd), as long as it or a copy of it is open in any process, with a lock
  * that others may share. Waits for who has it to himself.
  * Returns 0, SM_ENOENT (its last name was removed) or what flock(2) says. */

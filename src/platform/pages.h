@@ -17,6 +17,10 @@ void *pages_map(uint64_t bytes, struct sm_error *err);
  * behind its end must not be touched. (fd) may be closed afterwards. */
 void *pages_map_copy(uint64_t bytes, int fd, uint64_t offset,
                      struct sm_error *err);
+/* Replace [at, at + bytes) of such memory, whole pages, by a copy of another
+ * file. On failure it is as it was. SM_ENOMEM, SM_EIO. */
+int pages_map_over(void *at, uint64_t bytes, int fd, uint64_t offset,
+                   struct sm_error *err);
 void pages_unmap(void *at, uint64_t bytes);
 /* Give the whole pages inside of [at, at + bytes) back: they read as zero. */
 void pages_discard(void *at, uint64_t bytes);
@@ -28,11 +32,12 @@ void pages_discard_copy(void *at, uint64_t bytes);
 void pages_prepare(void *at, uint64_t bytes);
 
 /*
- * Which pages of [at, at + bytes) may hold something else than they were
- * mapped with: used[n] for page n. Memory that nobody touched is not looked
- * at, so that it costs nothing. At most (count) pages, of pages_size() bytes.
+ * Which of the (count) pages from (at) on, of pages_size() bytes each, may hold
+ * something else than they were mapped with: page n of them puts (first) + n
+ * into the set (used) (base/bits.h). Memory that nobody touched is not looked
+ * at, so that it costs nothing. SM_EIO.
  */
-int pages_used(const void *at, uint64_t count, bool *used,
+int pages_used(const void *at, uint64_t count, uint64_t *used, uint64_t first,
                struct sm_error *err);
 uint64_t pages_size(void);
 

@@ -1,4 +1,5 @@
-/* process.h: start one of our own programs, and see it end.
+/* process.h: start one of our own programs, or a copy of this one, and see it
+ * end.
  *
  * How it works
  *   A child is known by a descriptor, not by its number: no SIGCHLD handler is
@@ -19,6 +20,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A child. `fd` is readable once it ended (a pidfd on Linux). */
 struct process {
@@ -28,7 +30,7 @@ struct process {
 
 #define PROCESS_NONE ((struct process){.pid = 0, .fd = -1})
 
-enum { PROCESS_FDS_MAX = 8, PROCESS_FD_FIRST = 3 };
+enum { PROCESS_FDS_MAX = 16, PROCESS_FD_FIRST = 3 };
 
 /*
  * Start the program (path) with (argv), NULL at its end. (fds)[i] becomes
@@ -63,6 +65,52 @@ void process_kill(const struct process *process);
  * its exit code, 128 + signal, or -1 if somebody else in this process has
  * collected it. Blocks. PROCESS_NONE is fine. */
 void process_wait(struct process *process, int *status);
+
+/*
+ * A copy: this process as it is now goes on a second time
+ *
+ *   The copy has all memory of this moment, page by page shared until one of
+ *   the two writes to it, and one thread, which does nothing but (work) and
+ *   ends: no exit handler runs and nothing that is buffered is written. Its
+ *   result comes back here. It is killed when the thread that made it ends.
+ *
+ *   What it finds is what was there: a lock that another thread held stays
+ *   locked for ever. So (work) takes none, and calls nothing that does. Memory
+ *   may be allocated (the C library sees to that), files be read and written.
+ *   Of descriptors it has those that it is given; all others are closed, and
+ *   what they stand for is gone when this process closes its own. Signals of
+ *   the terminal are not for it, others do as usual.
+ */
+typedef int process_work_fn(void *context, uint64_t *value,
+                            struct sm_error *err);
+
+struct process_work {
+    process_work_fn *work; /* 0 or an error, and a number for whoever waits */
+    void *context;
+    const int *fds; /* that it has, at most PROCESS_FDS_MAX; -1 is fine */
+    unsigned fd_count;
+};
+
+/* `process.fd` becomes readable once the copy has ended, whatever it came to:
+ * then, and not before, process_copy_end() does not block. */
+struct process_copy {
+    struct process process;
+    int result; /* our end of a socket */
+};
+
+#define PROCESS_COPY_NONE                                                      \
+    ((struct process_copy){.process = PROCESS_NONE, .result = -1})
+
+/* Any thread. Returns at once: 0, or SM_ENOTSUP (this platform cannot),
+ * SM_ENOMEM, SM_ELIMIT, SM_EIO. */
+int process_copy(const struct process_work *work, struct process_copy *ret,
+                 struct sm_error *err);
+/* What (work) returned, with its error and *value; SM_EIO if it died before it
+ * could say so. Forgets the copy. Waits for its end. */
+int process_copy_end(struct process_copy *copy, uint64_t *value,
+                     struct sm_error *err);
+/* Kill it, and forget it. PROCESS_COPY_NONE is fine. */
+void process_copy_kill(struct process_copy *copy);
 
 /* First call of a program that process_start() started: signals back to
  * normal. */

@@ -1,6 +1,7 @@
 /* hot.c: what a machine writes to first; see snapshot.h. */
 #include "snapshot/snapshot.h"
 
+#include "base/bits.h"
 #include "base/bytes.h"
 #include "base/own.h"
 #include "platform/file.h"
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAGIC_BYTES = 8, RANGE_BYTES = 16, PAGES_AT_ONCE = 2048 };
+enum { MAGIC_BYTES = 8, RANGE_BYTES = 16, PAGES_AT_ONCE = 4096 };
 
 static const char magic[MAGIC_BYTES] = {'S', 'M', 'H', 'O', 'T', 0, 0, 0};
 
@@ -20,7 +21,7 @@ struct ranges {
     uint64_t bytes; /* of all together */
 };
 
-static void add_page(struct ranges *ranges, uint64_t at, uint64_t bytes)
+static void add_run(struct ranges *ranges, uint64_t at, uint64_t bytes)
 {
     struct vm_range *last =
         ranges->count ? &ranges->range[ranges->count - 1] : NULL;
@@ -37,17 +38,21 @@ static int find_in_region(const struct gmem_region *region,
 {
     uint64_t page = pages_size();
     uint64_t all = region->bytes / page;
-    bool used[PAGES_AT_ONCE];
 
-    for (uint64_t first = 0; first < all; first += PAGES_AT_ONCE) {
-        uint64_t now = min_u64(all - first, PAGES_AT_ONCE);
-        int rc = pages_used(region->host + first * page, now, used, err);
+    for (uint64_t at = 0; at < all; at += PAGES_AT_ONCE) {
+        uint64_t now = min_u64(all - at, PAGES_AT_ONCE);
+        uint64_t used[PAGES_AT_ONCE / 64] = {0};
+        uint64_t first;
+        uint64_t end = 0;
+        int rc = pages_used(region->host + at * page, now, used, 0, err);
 
+        while (!rc && (first = bits_find(used, end, now, true)) < now) {
+            end = bits_find(used, first, now, false);
+            add_run(ranges, region->at.v + (at + first) * page,
+                    (end - first) * page);
+        }
         if (rc)
             return rc;
-        for (uint64_t i = 0; i < now; i++)
-            if (used[i])
-                add_page(ranges, region->at.v + (first + i) * page, page);
     }
     return 0;
 }
@@ -61,7 +66,7 @@ int snapshot_write_hot(const struct gmem *mem, int fd, struct sm_error *err)
     if (!ranges)
         return fail(err, SM_ENOMEM, "pages written to: out of memory");
     for (unsigned i = 0; !rc && i < mem->count; i++)
-        if (mem->region[i].copied)
+        if (mem->region[i].dropped)
             rc = find_in_region(&mem->region[i], ranges, err);
     if (!rc && ranges->bytes > SNAPSHOT_HOT_BYTES_MAX)
         rc = fail(err, SM_ELIMIT, "%llu bytes: at most %d",

@@ -42,21 +42,32 @@ static void woken(void *context)
     vm->config.events->ended(vm->config.context, &vm->end);
 }
 
+/* The memory of a saved machine: the layout's regions are all of it. */
+static int set_image(struct vm *vm, struct sm_error *err)
+{
+    const struct vm_saved *saved = vm->config.saved;
+    const struct gmem_image image = {
+        .fd = saved->memory_fd,
+        .differential_fd = saved->differential_fd,
+        .bytes = vm->arch.memory_bytes,
+        .range = saved->range,
+        .count = saved->range_count,
+    };
+
+    return gmem_set_image(&vm->mem, &image, err);
+}
+
 static int make_memory(struct vm *vm, const struct arch_layout *layout,
                        struct sm_error *err)
 {
-    const struct vm_saved *saved = vm->config.saved;
-    uint64_t offset = 0;
-    int rc = 0;
+    int rc = vm->restored ? set_image(vm, err) : 0;
 
     for (unsigned i = 0; i < layout->ram_count && !rc; i++) {
         struct gpa at = layout->ram[i].at;
         uint64_t bytes = layout->ram[i].bytes;
 
-        rc = saved ? gmem_add_copy(&vm->mem, at, bytes, saved->memory_fd,
-                                   offset, err)
-                   : gmem_add(&vm->mem, at, bytes, err);
-        offset += bytes;
+        rc = vm->restored ? gmem_add_copy(&vm->mem, at, bytes, err)
+                          : gmem_add(&vm->mem, at, bytes, err);
     }
     return rc;
 }

@@ -68,8 +68,13 @@ struct vm_range {
 struct vm_saved {
     const uint8_t *state; /* borrowed during vm_new(); from anybody */
     size_t count;
-    int memory_fd; /* its memory, region after region; see vm_memory();
-                      borrowed during vm_new(), and must never change */
+    /* Its memory, region after region (vm_memory()), which must never change:
+     * one file, and over it ranges of a second one. The descriptors and the
+     * list are borrowed during vm_new(). */
+    int memory_fd;
+    int differential_fd; /* not looked at if there are no ranges */
+    const struct gmem_range *range;
+    size_t range_count;
     /* What the guest will write to first: made ready in one go. */
     const struct vm_range *hot;
     size_t hot_count;

@@ -127,7 +127,8 @@ static int restore(struct worker *worker, struct vm_config *config,
                    const struct worker_start *start, const int *fds,
                    struct sm_error *err)
 {
-    struct vm_saved saved = {.memory_fd = fds[WORKER_FD_MEMORY]};
+    struct vm_saved saved = {.memory_fd = fds[WORKER_FD_MEMORY],
+                             .differential_fd = fds[WORKER_FD_DIFFERENTIAL]};
     AUTO_FREE struct vm_range *hot = NULL;
     const struct snapshot_place place = {.fd = fds[WORKER_FD_STATE],
                                          .at = start->state_at};
@@ -141,6 +142,8 @@ static int restore(struct worker *worker, struct vm_config *config,
     }
     saved.state = snapshot.state;
     saved.count = snapshot.state_count;
+    saved.range = snapshot.range;
+    saved.range_count = snapshot.range_count;
     /* Without it the machine is a little slower, no more. */
     if (fds[WORKER_FD_HOT] >= 0 &&
         snapshot_read_hot(fds[WORKER_FD_HOT], &hot, &saved.hot_count, NULL) ==

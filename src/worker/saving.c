@@ -143,7 +143,8 @@ static int take_moment(struct worker *worker, struct block *below,
         .label = saving->wanted.snapshot,
         .full = !(saving->wanted.flags & WORKER_SAVE_DIFFERENTIAL),
     };
-    int image[2];
+    const struct gmem_image *image = &vm_memory(worker->vm)->image;
+    const int image_fds[2] = {image->fd, image->differential_fd};
     int rc = snapshot_capture(worker->vm, &wanted, &saving->capture, err);
 
     if (!rc && saving->fds[WORKER_SAVE_OVERLAY] >= 0)
@@ -154,7 +155,7 @@ static int take_moment(struct worker *worker, struct block *below,
     if (rc)
         return rc;
     saving->captured = true;
-    return start_copy(worker, store, image, stored, err);
+    return start_copy(worker, store, image_fds, stored, err);
 }
 
 static void tell_captured(uint64_t paused_ns)

@@ -64,6 +64,10 @@ static int create(struct kvm_vcpu *vcpu, struct kvm_vm *vm, uint32_t id,
     if (run == MAP_FAILED)
         return fail_os(err, "kvm_run");
     vcpu->run = run;
+    /* A copy of this process (process_copy()) would hold the vcpu, and with it
+     * the machine, for as long as it has this page. */
+    if (madvise(run, vm->run_bytes, MADV_DONTFORK) != 0)
+        return fail_os(err, "kvm_run: MADV_DONTFORK");
     rc = set_signals(vcpu, err);
     if (!rc && vm->base.cpuid.count)
         rc = kvm_cpuid_apply(vcpu, err);

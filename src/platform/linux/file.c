@@ -1,6 +1,7 @@
 /* file.c: whole reads and writes, folders, nameless files; see file.h. */
 #include "platform/file.h"
 
+#include "base/bytes.h"
 #include "base/own.h"
 
 #include <errno.h>
@@ -154,6 +155,26 @@ int file_sync(int fd, struct sm_error *err)
     while (fsync(fd) != 0)
         if (errno != EINTR)
             return fail_os(err, "sync");
+    return 0;
+}
+
+int file_find_data(int fd, uint64_t from, uint64_t end, uint64_t *first,
+                   uint64_t *behind, struct sm_error *err)
+{
+    off_t at = lseek(fd, (off_t)from, SEEK_DATA);
+
+    *first = *behind = end;
+    if (at < 0 && errno == ENXIO) /* only holes from here on */
+        return 0;
+    if (at < 0)
+        return fail_os(err, "look for the holes of a file");
+    if ((uint64_t)at >= end)
+        return 0;
+    *first = (uint64_t)at;
+    at = lseek(fd, at, SEEK_HOLE);
+    if (at < 0)
+        return fail_os(err, "look for the holes of a file");
+    *behind = min_u64((uint64_t)at, end);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* pages.c: memory by the page; see pages.h. */
 #include "platform/pages.h"
 
+#include "base/bits.h"
 #include "base/bytes.h"
 #include "base/own.h"
 #include "platform/file.h"
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 /* An entry of /proc/self/pagemap (pagemap.rst of Linux): one u64 per page. */
-enum { PAGEMAP_AT_ONCE = 512 };
+enum { PAGEMAP_AT_ONCE = 4096, LOOK_AT_ONCE = 64 };
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -47,6 +48,17 @@ void *pages_map_copy(uint64_t bytes, int fd, uint64_t offset,
                      struct sm_error *err)
 {
     return map(bytes, 0, fd, offset, err);
+}
+
+int pages_map_over(void *at, uint64_t bytes, int fd, uint64_t offset,
+                   struct sm_error *err)
+{
+    if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd,
+             (off_t)offset) == MAP_FAILED)
+        return fail_os(err, "map %llu KiB of memory",
+                       (unsigned long long)(bytes / KIB));
+    return 0;
 }
 
 void pages_unmap(void *at, uint64_t bytes)
@@ -94,10 +106,35 @@ void pages_prepare(void *at, uint64_t bytes)
     madvise(at, bytes, MADV_POPULATE_WRITE);
 }
 
-int pages_used(const void *at, uint64_t count, bool *used, struct sm_error *err)
+static bool is_used(uint64_t entry)
+{
+    return entry & PAGEMAP_SWAPPED ||
+           (entry & PAGEMAP_PRESENT && !(entry & PAGEMAP_FILE));
+}
+
+/* Most memory was never touched: one look at many entries passes over it. */
+static void add_used(const uint64_t *entry, uint64_t count, uint64_t *used,
+                     uint64_t first)
+{
+    for (uint64_t i = 0; i < count; i += LOOK_AT_ONCE) {
+        uint64_t end = min_u64(count, i + LOOK_AT_ONCE);
+        uint64_t any = 0;
+
+        for (uint64_t j = i; j < end; j++)
+            any |= entry[j];
+        if (!(any & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
+            continue;
+        for (uint64_t j = i; j < end; j++)
+            if (is_used(entry[j]))
+                bits_add(used, first + j);
+    }
+}
+
+int pages_used(const void *at, uint64_t count, uint64_t *used, uint64_t first,
+               struct sm_error *err)
 {
     AUTO_CLOSE int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    uint64_t first = (uintptr_t)at / pages_size();
+    uint64_t place = (uintptr_t)at / pages_size();
     uint64_t entry[PAGEMAP_AT_ONCE];
 
     if (fd < 0)
@@ -105,14 +142,11 @@ int pages_used(const void *at, uint64_t count, bool *used, struct sm_error *err)
     for (uint64_t done = 0; done < count;) {
         uint64_t now = min_u64(count - done, PAGEMAP_AT_ONCE);
         int rc = file_read_at(fd, entry, now * sizeof entry[0],
-                              (first + done) * sizeof entry[0], err);
+                              (place + done) * sizeof entry[0], err);
 
         if (rc)
             return wrap(err, rc, "/proc/self/pagemap");
-        for (uint64_t i = 0; i < now; i++)
-            used[done + i] =
-                entry[i] & PAGEMAP_SWAPPED ||
-                (entry[i] & PAGEMAP_PRESENT && !(entry[i] & PAGEMAP_FILE));
+        add_used(entry, now, used, first + done);
         done += now;
     }
     return 0;

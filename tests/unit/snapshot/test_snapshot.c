@@ -33,15 +33,21 @@ struct saved {
 
 static void save(struct played *played, struct saved *to)
 {
+    const struct snapshot_wanted wanted = {.label = label, .full = true};
+    struct snapshot_capture *capture = NULL;
+    struct snapshot_files files;
     struct sm_error err;
 
     to->fd = memfd_create("snapshot", MFD_CLOEXEC);
     to->place = (struct snapshot_place){.fd = to->fd, .at = MEMORY};
     vm_pause(played->vm);
     assert_int_equal(vm_freeze(played->vm, &err), 0);
-    assert_int_equal(snapshot_write(played->vm, label, &to->place, to->fd,
-                                    &to->memory_bytes, &err),
+    files = (struct snapshot_files){.state = to->place, .memory_fd = to->fd};
+    assert_int_equal(snapshot_capture(played->vm, &wanted, &capture, &err), 0);
+    assert_true(snapshot_is_full(capture));
+    assert_int_equal(snapshot_store(capture, &files, &to->memory_bytes, &err),
                      0);
+    snapshot_capture_free(capture);
     vm_thaw(played->vm);
     vm_resume(played->vm);
 }
