@@ -65,13 +65,14 @@ static int copy_run(const struct merge *merge, const struct overlay *layer,
     int rc = 0;
 
     while (!rc && from < from_end) {
+        uint64_t data;
         uint64_t data_end;
 
-        rc = file_find_data(layer->fd, &from, from_end, &data_end, err);
-        if (!rc && from < data_end)
-            rc = file_copy_range(layer->fd, from, merge->fd,
-                                 merge->data_at + (from - layer->data_at),
-                                 data_end - from, err);
+        rc = file_find_data(layer->fd, from, from_end, &data, &data_end, err);
+        if (!rc && data < data_end)
+            rc = file_copy_range(layer->fd, data, merge->fd,
+                                 merge->data_at + (data - layer->data_at),
+                                 data_end - data, err);
         from = data_end;
     }
     return rc;

@@ -17,11 +17,6 @@ int file_write_at(int fd, const void *from, size_t count, uint64_t offset,
  * can. The ranges must not overlap. SM_EIO if (from) ends before. */
 int file_copy_range(int from, uint64_t from_at, int to, uint64_t to_at,
                     uint64_t bytes, struct sm_error *err);
-/* The first run of bytes in [*at, end) that is not known to be a hole: *at to
- * *ret_end; both are (end) if there is none. Where the file system knows of no
- * holes, that is everything. The file's own offset changes. */
-int file_find_data(int fd, uint64_t *at, uint64_t end, uint64_t *ret_end,
-                   struct sm_error *err);
 
 /* Make the file (bytes) long: what is new is a hole. */
 int file_set_size(int fd, uint64_t bytes, struct sm_error *err);

@@ -53,7 +53,7 @@ static void refuse(struct saving *saving, const struct sm_error *why)
 /* Do (work) in a copy of this process; (done) follows. (image) are two more
  * descriptors that it needs, or NULL. */
 static int start_copy(struct worker *worker, process_work_fn *work,
-                      const int *image, loop_watch_fn *done,
+                      const int *image, loop_fn *done,
                       struct sm_error *err)
 {
     struct saving *saving = &worker->saving;

@@ -109,30 +109,6 @@ int file_copy_range(int from, uint64_t from_at, int to, uint64_t to_at,
     return 0;
 }
 
-int file_find_data(int fd, uint64_t *at, uint64_t end, uint64_t *ret_end,
-                   struct sm_error *err)
-{
-    off_t data = lseek(fd, (off_t)*at, SEEK_DATA);
-    off_t hole;
-
-    *ret_end = end;
-    if (data < 0 && errno == EINVAL)
-        return 0;
-    if (data < 0 && errno != ENXIO)
-        return fail_os(err, "look for data in a file");
-    if (data < 0 || (uint64_t)data >= end) {
-        *at = end;
-        return 0;
-    }
-    hole = lseek(fd, data, SEEK_HOLE);
-    if (hole < 0)
-        return fail_os(err, "look for holes in a file");
-    *at = (uint64_t)data;
-    if ((uint64_t)hole < end)
-        *ret_end = (uint64_t)hole;
-    return 0;
-}
-
 int file_size(int fd, uint64_t *ret_bytes, struct sm_error *err)
 {
     struct stat st;
@@ -166,6 +142,10 @@ int file_find_data(int fd, uint64_t from, uint64_t end, uint64_t *first,
     *first = *behind = end;
     if (at < 0 && errno == ENXIO) /* only holes from here on */
         return 0;
+    if (at < 0 && errno == EINVAL) { /* it knows of none */
+        *first = from;
+        return 0;
+    }
     if (at < 0)
         return fail_os(err, "look for the holes of a file");
     if ((uint64_t)at >= end)

@@ -65,9 +65,9 @@ WRAP(file_copy_range,
       struct sm_error *err),
      (from, from_at, to, to_at, bytes, err))
 WRAP(file_find_data,
-     (int fd, uint64_t *at, uint64_t end, uint64_t *ret_end,
+     (int fd, uint64_t from, uint64_t end, uint64_t *first, uint64_t *behind,
       struct sm_error *err),
-     (fd, at, end, ret_end, err))
+     (fd, from, end, first, behind, err))
 WRAP(file_read_at,
      (int fd, void *to, size_t count, uint64_t offset, struct sm_error *err),
      (fd, to, count, offset, err))
