@@ -138,6 +138,30 @@ void vm_thaw(struct vm *vm);
  * Returns 0, SM_ENOTSUP (hypervisor), SM_ENOMEM, SM_EIO.
  */
 int vm_save(struct vm *vm, struct buf *to, struct sm_error *err);
+/*
+ * Between vm_freeze() and vm_thaw(): what the disk holds now becomes immutable,
+ * and the machine's writes go to a new overlay, in the empty file (fd), over
+ * it. The guest notices nothing. What was sealed is written but not synced: see
+ * overlay_seal() for who may refer to it and when.
+ *
+ * new_base    what takes the place of the block below the top first, of the
+ *             same identity, size and content (overlay_rebase(), for layers
+ *             that overlay_merge() made one); NULL: all stays
+ * Ownership   (new_base) and (fd) are the machine's in any case. The former
+ *             base is freed here: who has a copy of its descriptors open spares
+ *             the pause the time that removing a nameless file takes
+ * Errors      SM_ESTATE (no disk, or one that is no overlay), SM_EINVAL
+ *             (new_base is another), SM_ELIMIT (BLOCK_DEPTH_MAX), SM_EEXIST
+ *             (file not empty), SM_EACCES (read-only disk), SM_ENOSPC, SM_EIO,
+ *             SM_ENOMEM. The machine's disk is then as before and can be used,
+ *             perhaps with (new_base) in it
+ */
+int vm_disk_split(struct vm *vm, struct block *new_base, int fd,
+                  struct sm_error *err);
+/* Its disk as it stands, NULL: none; the machine's, valid until vm_disk_split()
+ * or vm_free(). To be looked at only: its depth, overlay_base(). The layers
+ * below it may be read by overlay_merge() while the machine runs. */
+struct block *vm_disk(const struct vm *vm);
 /* Its memory, which may change unless the machine is frozen. */
 const struct gmem *vm_memory(const struct vm *vm);
 /* Stop the vcpus and free all. NULL is fine. */

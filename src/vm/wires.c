@@ -15,6 +15,8 @@
 #include "vm/inside.h"
 
 #include "base/bytes.h"
+#include "base/own.h"
+#include "block/overlay.h"
 #include "devices/power.h"
 #include "devices/pvpanic.h"
 #include "devices/serial.h"
@@ -22,6 +24,8 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/rng.h"
+
+#include <assert.h>
 
 /* Interrupts -------------------------------------------------------------- */
 
@@ -391,6 +395,47 @@ int vm_disk_attach(struct vm *vm, struct sm_error *err)
 
     vm->config.disk = NULL;
     return blk_set_disk(vm->blk, disk, err);
+}
+
+struct block *vm_disk(const struct vm *vm)
+{
+    return blk_disk(vm->blk);
+}
+
+/* The disk with (*new_base), if any, below, and a new top in (*fd), both of
+ * which are taken once they are in use. */
+static int split_disk(struct block *top, struct block **new_base, int *fd,
+                      struct block **ret, struct sm_error *err)
+{
+    int rc = 0;
+
+    if (!top || !overlay_base(top))
+        return fail(err, SM_ESTATE, "the machine has no disk with layers");
+    if (*new_base)
+        rc = overlay_rebase(top, *new_base, err);
+    if (rc)
+        return rc;
+    (void)own_take(*new_base);
+    rc = overlay_split(top, *fd, ret, err);
+    if (!rc)
+        (void)own_take_fd(fd);
+    return rc;
+}
+
+int vm_disk_split(struct vm *vm, struct block *new_base, int fd,
+                  struct sm_error *err)
+{
+    AUTO(block_freep) struct block *base = new_base;
+    AUTO_CLOSE int file = fd;
+    struct block *top;
+    int rc;
+
+    assert(!vm->disk.running);
+    rc = split_disk(vm_disk(vm), &base, &file, &top, err);
+    if (rc)
+        return wrap(err, rc, "split the disk");
+    (void)blk_swap_disk(vm->blk, top);
+    return 0;
 }
 
 /* The IOAPIC comes last: it attaches wires that have to be there. */

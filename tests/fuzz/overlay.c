@@ -1,4 +1,5 @@
-/* overlay.c: fuzzes the file of an overlay: header, bitmap, and a few calls. */
+/* overlay.c: fuzzes the file of an overlay: header, bitmap, and a few calls;
+ * then a layer over it, and both made one. */
 #include "virtio_input.h"
 
 #include "../unit/devices/spy_block.h"
@@ -98,6 +99,58 @@ static void use(struct fuzz_input *input, struct block *block)
     }
 }
 
+/* Seal the hostile layer, and go on above it. */
+static struct block *put_layer_over(struct fuzz_input *input,
+                                    struct block *block)
+{
+    struct block *top;
+    int fd;
+
+    if (file_in_memory("top", &fd, NULL) != 0)
+        abort();
+    if (overlay_split(block, fd, &top, NULL) != 0) {
+        close(fd);
+        return block;
+    }
+    use(input, top);
+    return top;
+}
+
+static void expect_same(struct block *a, struct block *b)
+{
+    static uint8_t bytes[2][DISK];
+
+    if (a->bytes != b->bytes)
+        abort();
+    for (uint64_t at = 0; at < 4 * DISK && at < a->bytes; at += DISK) {
+        size_t count = a->bytes - at < DISK ? (size_t)(a->bytes - at) : DISK;
+
+        if (block_read_bytes(a, at, bytes[0], count, NULL) != 0)
+            return;
+        if (block_read_bytes(b, at, bytes[1], count, NULL) != 0 ||
+            memcmp(bytes[0], bytes[1], count) != 0)
+            abort();
+    }
+}
+
+/* What a merge makes can be opened, and reads as what it was made of. */
+static void merge(struct block *block)
+{
+    struct block *one;
+    int fd;
+
+    if (file_in_memory("merged", &fd, NULL) != 0)
+        abort();
+    if (overlay_merge(block, fd, NULL) != 0) {
+        close(fd);
+        return;
+    }
+    if (overlay_open_chain(new_base(), &fd, 1, &one, NULL) != 0)
+        abort();
+    expect_same(block, one);
+    block_free(one);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     struct fuzz_input input = {bytes, count};
@@ -112,7 +165,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     }
     use(&input, block);
     if (fuzz_u8(&input) & 1)
+        block = put_layer_over(&input, block);
+    if (fuzz_u8(&input) & 1)
         (void)overlay_freeze(block, NULL);
+    if (fuzz_u8(&input) & 1)
+        merge(block);
     block_free(block);
     return 0;
 }

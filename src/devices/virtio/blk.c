@@ -5,6 +5,8 @@
 #include "base/own.h"
 #include "platform/clock.h"
 
+#include <assert.h>
+
 /* Features (virtio 1.2, 5.2.3). */
 #define FEATURE_SEG_MAX      (UINT64_C(1) << 2)
 #define FEATURE_RO           (UINT64_C(1) << 5)
@@ -357,6 +359,23 @@ int blk_set_disk(struct blk *blk, struct block *disk, struct sm_error *err)
     virtio_device_unlock(&blk->device);
     block_free(former);
     return rc ? wrap(err, rc, "take a disk out") : 0;
+}
+
+struct block *blk_swap_disk(struct blk *blk, struct block *disk)
+{
+    struct block *former;
+
+    virtio_device_lock(&blk->device);
+    former = blk->disk;
+    assert(former && disk->bytes == former->bytes);
+    blk->disk = disk;
+    virtio_device_unlock(&blk->device);
+    return former;
+}
+
+struct block *blk_disk(const struct blk *blk)
+{
+    return blk->disk;
 }
 
 /* ---- life ---- */

@@ -70,4 +70,16 @@ struct blk_counters blk_counters(const struct blk *blk);
  */
 int blk_set_disk(struct blk *blk, struct block *disk, struct sm_error *err);
 
+/*
+ * Put (disk), which reads the same and is as large, in the place of the former
+ * one, which is returned, neither flushed nor freed: a layer was put over it.
+ * The guest is not told, and cannot notice. Any thread; waits for a request
+ * under way.
+ *
+ * Ownership   the device owns (disk), the caller what is returned
+ */
+struct block *blk_swap_disk(struct blk *blk, struct block *disk);
+/* The device's own; NULL: none. Changes by the two calls above only. */
+struct block *blk_disk(const struct blk *blk);
+
 #endif

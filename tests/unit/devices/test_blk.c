@@ -324,6 +324,33 @@ static void test_blk_disk_comes_while_running(void **state)
     driver_done(&bench.driver);
 }
 
+/* A layer was put over the disk: nothing that anybody could see has changed. */
+static void test_blk_disk_is_swapped_in_silence(void **state)
+{
+    struct bench *bench = *state;
+    struct spy_block *former = bench->spy;
+    struct spy_block *other = spy_block_new(false);
+    uint32_t generation =
+        driver_read(&bench->driver, VIRTIO_MMIO_CONFIG_GENERATION);
+    unsigned calls;
+
+    assert_int_equal(request(bench, OUT, 3, 512), OK);
+    driver_write(&bench->driver, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
+    calls = former->calls;
+    assert_ptr_equal(blk_swap_disk(bench->blk, &other->block), &former->block);
+    assert_ptr_equal(blk_disk(bench->blk), &other->block);
+    assert_int_equal(former->calls, calls);
+    assert_int_equal(driver_read(&bench->driver, VIRTIO_MMIO_INTERRUPT_STATUS),
+                     0);
+    assert_int_equal(driver_read(&bench->driver, VIRTIO_MMIO_CONFIG_GENERATION),
+                     generation);
+    assert_int_equal(driver_config(&bench->driver, 0, 8), SECTORS);
+    assert_int_equal(request(bench, OUT, 3, 512), OK);
+    assert_int_equal(former->calls, calls);
+    assert_int_equal(other->calls, 1);
+    block_free(&former->block);
+}
+
 static void test_blk_record_then_another_disk(void **state)
 {
     struct bench *bench = *state;
@@ -440,6 +467,7 @@ int main(void)
         CASE(test_blk_short_header_is_an_error),
         cmocka_unit_test(test_blk_enforces_read_only),
         cmocka_unit_test(test_blk_disk_comes_while_running),
+        CASE(test_blk_disk_is_swapped_in_silence),
         CASE(test_blk_record_then_another_disk),
         CASE(test_blk_vcpu_does_not_wait_for_the_disk),
     };

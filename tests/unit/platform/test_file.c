@@ -212,6 +212,65 @@ static void test_file_in_memory_closes_on_exec(void **state)
 #define IN_PLACE(test)                                                         \
     cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 
+/* ---- copies ---- */
+
+static void test_file_copy_range_copies_within_and_between(void **state)
+{
+    struct place *place = *state;
+    char found[11] = {0};
+    char proc[64];
+    int memory = -1;
+    int disk;
+
+    assert_int_equal(file_in_memory("copy", &memory, NULL), 0);
+    disk = open(below(place, "file"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(disk >= 0);
+    assert_int_equal(write(disk, "0123456789", 10), 10);
+    /* Between file systems, then within one file. */
+    assert_int_equal(file_copy_range(disk, 2, memory, 3, 5, NULL), 0);
+    assert_int_equal(file_copy_range(memory, 4, memory, 0, 3, NULL), 0);
+    assert_int_equal(file_read_at(memory, found, 8, 0, NULL), 0);
+    assert_memory_equal(found, "34523456", 8);
+    /* Beyond the end, and from what the kernel cannot copy. */
+    assert_int_equal(file_copy_range(disk, 5, memory, 0, 6, NULL), SM_EIO);
+    assert_int_equal(file_copy_range(disk, 0, memory, 0, 0, NULL), 0);
+    close(disk);
+    snprintf(proc, sizeof proc, "/proc/%d/comm", (int)getpid());
+    disk = open(proc, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(file_copy_range(disk, 0, memory, 0, 4, NULL), 0);
+    assert_int_equal(file_read_at(memory, found, 4, 0, NULL), 0);
+    assert_memory_equal(found, "test", 4);
+    close(disk);
+    close(memory);
+}
+
+static void test_file_find_data_skips_holes(void **state)
+{
+    enum { MIB_1 = 1 << 20 };
+    uint64_t at = 0;
+    uint64_t end;
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(file_in_memory("holes", &fd, NULL), 0);
+    assert_int_equal(file_set_size(fd, 4 * MIB_1, NULL), 0);
+    assert_int_equal(file_find_data(fd, &at, MIB_1, &end, NULL), 0);
+    assert_int_equal(at, MIB_1);
+    assert_int_equal(end, MIB_1);
+    assert_int_equal(file_write_at(fd, "x", 1, 2 * MIB_1, NULL), 0);
+    at = 0;
+    assert_int_equal(file_find_data(fd, &at, 4 * MIB_1, &end, NULL), 0);
+    assert_in_range(at, MIB_1, 2 * MIB_1);
+    assert_in_range(end, 2 * MIB_1 + 1, 3 * MIB_1);
+    /* Data that goes on behind the range ends with it. */
+    at = 2 * MIB_1;
+    assert_int_equal(file_find_data(fd, &at, 2 * MIB_1 + 10, &end, NULL), 0);
+    assert_int_equal(at, 2 * MIB_1);
+    assert_int_equal(end, 2 * MIB_1 + 10);
+    close(fd);
+    assert_int_equal(file_find_data(-1, &at, 4 * MIB_1, &end, NULL), SM_EIO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +284,8 @@ int main(void)
         IN_PLACE(test_unnamed_file_can_be_written_and_not_be_found),
         IN_PLACE(test_unnamed_file_needs_a_folder),
         cmocka_unit_test(test_file_in_memory_closes_on_exec),
+        IN_PLACE(test_file_copy_range_copies_within_and_between),
+        cmocka_unit_test(test_file_find_data_skips_holes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,77 @@ static void test_scarce_disk_says_so(void **state)
     assert_true(alloc_each_fails(use_disk, NULL, 3));
 }
 
+/* Open (count) files of layers over a base of their own. */
+static int open_layers(const int *from, unsigned count, struct block **ret,
+                       struct sm_error *err)
+{
+    AUTO_CLOSE int base_fd = memfd_create("base", MFD_CLOEXEC);
+    struct block *base;
+    int fd[2];
+    int rc;
+
+    assert_int_equal(ftruncate(base_fd, DISK_BYTES), 0);
+    rc = raw_open(base_fd, true, NULL, &base, err);
+    if (rc)
+        return rc;
+    (void)own_take_fd(&base_fd);
+    for (unsigned i = 0; i < count; i++)
+        fd[i] = dup(from[i]);
+    return overlay_open_chain(base, fd, count, ret, err);
+}
+
+/* (*disk) gets a new top, in a file whose copy is left in (*fd). */
+static int split(struct block **disk, int *fd, struct sm_error *err)
+{
+    int own = memfd_create("layer", MFD_CLOEXEC);
+    int rc = overlay_split(*disk, own, disk, err);
+
+    if (rc)
+        close(own);
+    else
+        *fd = dup(own);
+    return rc;
+}
+
+/* A disk of two sealed layers, which become one below its top. */
+static int use_layers(void *context, struct sm_error *err)
+{
+    AUTO(block_freep) struct block *disk = NULL;
+    AUTO_CLOSE int merged = memfd_create("merged", MFD_CLOEXEC);
+    AUTO_CLOSE int middle = -1;
+    AUTO_CLOSE int top = -1;
+    struct block *one;
+    char bytes[6000] = "bytes";
+    struct iovec span = {.iov_base = bytes, .iov_len = sizeof bytes};
+    int rc = open_disk(&disk, err);
+
+    (void)context;
+    if (!rc)
+        rc = block_write(disk, 100, &span, 1, err);
+    if (!rc)
+        rc = split(&disk, &middle, err);
+    if (!rc)
+        rc = block_write(disk, 5000, &span, 1, err);
+    if (!rc)
+        rc = split(&disk, &top, err);
+    if (!rc)
+        rc = overlay_merge(overlay_base(disk), merged, err);
+    if (!rc)
+        rc = open_layers(&merged, 1, &one, err);
+    if (rc)
+        return rc;
+    rc = overlay_rebase(disk, one, err);
+    if (rc)
+        block_free(one);
+    return rc ? rc : block_read(disk, 100, &span, 1, err);
+}
+
+static void test_scarce_layers_say_so(void **state)
+{
+    (void)state;
+    assert_true(alloc_each_fails(use_layers, NULL, 10));
+}
+
 /* A whole machine on a loop of its own: watches are freed when it next comes
  * round. The disk is the machine's even if that cannot be made. */
 static int make_machine(void *context, struct sm_error *err)
@@ -100,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scarce_disk_says_so),
+        cmocka_unit_test(test_scarce_layers_say_so),
         cmocka_unit_test(test_scarce_machine_is_taken_apart_again),
     };
 
