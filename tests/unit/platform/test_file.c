@@ -247,28 +247,29 @@ static void test_file_copy_range_copies_within_and_between(void **state)
 static void test_file_find_data_skips_holes(void **state)
 {
     enum { MIB_1 = 1 << 20 };
-    uint64_t at = 0;
+    uint64_t at;
     uint64_t end;
     int fd = -1;
 
     (void)state;
     assert_int_equal(file_in_memory("holes", &fd, NULL), 0);
     assert_int_equal(file_set_size(fd, 4 * MIB_1, NULL), 0);
-    assert_int_equal(file_find_data(fd, &at, MIB_1, &end, NULL), 0);
+    assert_int_equal(file_find_data(fd, 0, MIB_1, &at, &end, NULL), 0);
     assert_int_equal(at, MIB_1);
     assert_int_equal(end, MIB_1);
     assert_int_equal(file_write_at(fd, "x", 1, 2 * MIB_1, NULL), 0);
-    at = 0;
-    assert_int_equal(file_find_data(fd, &at, 4 * MIB_1, &end, NULL), 0);
+    assert_int_equal(file_find_data(fd, 0, 4 * MIB_1, &at, &end, NULL), 0);
     assert_in_range(at, MIB_1, 2 * MIB_1);
     assert_in_range(end, 2 * MIB_1 + 1, 3 * MIB_1);
     /* Data that goes on behind the range ends with it. */
-    at = 2 * MIB_1;
-    assert_int_equal(file_find_data(fd, &at, 2 * MIB_1 + 10, &end, NULL), 0);
+    assert_int_equal(file_find_data(fd, 2 * MIB_1, 2 * MIB_1 + 10, &at, &end,
+                                    NULL),
+                     0);
     assert_int_equal(at, 2 * MIB_1);
     assert_int_equal(end, 2 * MIB_1 + 10);
     close(fd);
-    assert_int_equal(file_find_data(-1, &at, 4 * MIB_1, &end, NULL), SM_EIO);
+    assert_int_equal(file_find_data(-1, 0, 4 * MIB_1, &at, &end, NULL),
+                     SM_EIO);
 }
 
 int main(void)
