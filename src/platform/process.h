@@ -30,7 +30,7 @@ struct process {
 
 #define PROCESS_NONE ((struct process){.pid = 0, .fd = -1})
 
-enum { PROCESS_FDS_MAX = 16, PROCESS_FD_FIRST = 3 };
+enum { PROCESS_FDS_MAX = 8, PROCESS_COPY_FDS_MAX = 16, PROCESS_FD_FIRST = 3 };
 
 /*
  * Start the program (path) with (argv), NULL at its end. (fds)[i] becomes
@@ -87,7 +87,7 @@ typedef int process_work_fn(void *context, uint64_t *value,
 struct process_work {
     process_work_fn *work; /* 0 or an error, and a number for whoever waits */
     void *context;
-    const int *fds; /* that it has, at most PROCESS_FDS_MAX; -1 is fine */
+    const int *fds; /* that it has, at most PROCESS_COPY_FDS_MAX; -1 is fine */
     unsigned fd_count;
 };
 

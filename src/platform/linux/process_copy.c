@@ -151,7 +151,7 @@ int process_copy(const struct process_work *work, struct process_copy *ret,
     int fd;
     int rc;
 
-    assert(work->fd_count <= PROCESS_FDS_MAX);
+    assert(work->fd_count <= PROCESS_COPY_FDS_MAX);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return fail_os(err, "copy this process: socket pair");
     near = ends[0];

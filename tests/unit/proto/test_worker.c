@@ -386,7 +386,7 @@ static void test_worker_of_another_version_is_told_so(void **state)
     (void)state;
     wire_read(&from, bytes, sizeof bytes);
     assert_int_equal(worker_get_type(&from, &type, &err), SM_EPROTO);
-    assert_non_null(strstr(err.message, "version 3"));
+    assert_non_null(strstr(err.message, "version 4"));
     assert_non_null(strstr(err.message, "install both from one release"));
 }
 

@@ -1,0 +1,234 @@
+#!/usr/bin/env bash
+# live.sh: machines that run are kept, forked and gone on from, at any moment of
+# whatever they do; and what goes on is right, and is another machine.
+#
+#   CAPTURES=100 RESTORES=1000 tests/system/live.sh     the long form
+. tests/system/lib.sh
+captures=${CAPTURES:-10}
+restores=${RESTORES:-12}
+SEED=${SEED:-$(date +%s)}
+RANDOM=$SEED
+
+# busybox, and a program that is busy in every way (guest/churn.c).
+folder=$scratch/folder
+tests/system/make-program-folder "$folder"
+cp build/main/tests/system/guest/churn "$folder/bin/"
+
+sm() {
+    timeout 120 supermachine "$@" </dev/null
+}
+
+# begin NAME [OPTION...] -- COMMAND...: a machine in the background.
+begin() {
+    local name=$1
+    shift
+    local options=()
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    sm run -d --name "$name" "${options[@]}" "dir:$folder" "$@" >/dev/null
+}
+
+# await_line MACHINE PATTERN: what its command prints comes to match.
+await_line() {
+    timeout 60 supermachine logs -f "$1" 2>&1 | grep -qm1 -E -- "$2"
+}
+
+# rest: a moment of 0 to 0.4 s, another one each time.
+rest() {
+    sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
+}
+
+# ---- kept and gone on from ----
+
+# shellcheck disable=SC2016  # the guest expands it
+count='i=0; while :; do i=$((i + 1)); echo $i >/count; echo count $i
+    read -t 0.1 </dev/zero; usleep 50000; done'
+begin first -- sh -c "$count"
+await_line first 'count 5$'
+expect live/create 0 '' sm snapshot create one first
+expect live/goes_on 0 '^[0-9]+$' sm exec first cat /count
+expect live/name_taken 125 'one.*exists|exists.*one' \
+    sm snapshot create one first
+expect live/listed 0 'one' sm snapshot ls
+then=$(sm exec first cat /count)
+expect live/run_detached 0 '' sm run -d --name second --snapshot one
+check live/command_goes_on await_line second 'count [0-9]+$'
+now=$(sm exec second cat /count)
+first_line=$(sm logs second | head -n 1 | tr -dc 0-9)
+check live/from_where_it_was \
+    [ "$first_line" -ge 5 -a "$first_line" -le $((then + 1)) ]
+check live/disk_of_the_same_moment [ "$now" -ge "$first_line" ]
+expect live/another_command 0 '^fine$' sm run --snapshot one echo fine
+sm exec first sh -c 'echo of the first >/later'
+expect live/later_writes_are_not_seen 1 'No such file' \
+    sm exec second cat /later
+sm exec second sh -c 'echo of the second >/other'
+expect live/nor_the_other_way 1 'No such file' sm exec first cat /other
+expect live/of_a_clone 0 '' sm snapshot create two second
+expect live/clone_of_a_clone 0 'of the second' \
+    sm run --snapshot two cat /other
+expect live/full 0 '' sm snapshot create --full whole second
+expect live/from_full 0 'of the second' sm run --snapshot whole cat /other
+expect live/replace 0 '' sm snapshot create --replace one second
+expect live/replaced 0 'of the second' sm run --snapshot one cat /other
+expect live/unknown 125 'on[^e]*.*one' sm run --snapshot onn echo fine
+expect live/unknown_machine 125 'firs' sm snapshot create x firs
+sm rm -f second >/dev/null
+
+# ---- forked ----
+
+children=$(sm fork -n 3 first)
+check live/fork_three [ "$(wc -w <<<"$children")" = 3 ]
+sm exec first sh -c 'echo after >/after'
+for child in $children; do
+    expect live/child_answers 0 '^[0-9]+$' sm exec "$child" cat /count
+    expect live/child_sees_nothing_later 1 'No such file' \
+        sm exec "$child" cat /after
+done
+# shellcheck disable=SC2086
+sm rm -f $children >/dev/null
+
+# ---- no twins ----
+
+# shellcheck disable=SC2016
+who='cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id
+    hostname; head -c 16 /dev/urandom | od -An -tx1 | tr -d " "
+    cat /run/supermachine/clone; cat /etc/hostname; date +%s; dmesg'
+twin() {
+    sm run --snapshot one sh -c "$who" >"$scratch/twin.$1" 2>&1
+}
+twin 1 &
+twin 2 &
+wait
+twin 3
+before=$(date +%s)
+twin 4
+after=$(date +%s)
+for line in 1:uuid 2:boot_id 3:hostname 4:urandom 5:notice 6:etc_hostname; do
+    values=$(for i in 1 2 3 4; do sed -n "${line%%:*}p" "$scratch/twin.$i"; done)
+    check "live/clones_${line#*:}" \
+        [ "$(sort -u <<<"$values" | grep -c '[0-9a-f]\{12\}')" = 4 ]
+done
+now=$(sed -n 7p "$scratch/twin.4")
+check live/clones_wall_clock [ "$now" -ge "$before" -a "$now" -le "$after" ]
+check live/clones_kernel_is_calm test -z "$(grep -hiE \
+    'lockup|stall|unstable|hung|BUG|WARNING|call trace|I/O error' \
+    "$scratch"/twin.*)"
+
+# ---- the command's streams ----
+
+# shellcheck disable=SC2016
+begin cat -i -- sh -c 'while read -r line; do echo "got $line"; done; echo end'
+expect live/create_with_stdin 0 '' sm snapshot create echo cat
+sm rm -f cat >/dev/null
+expect live/stdin_goes_on 0 '^got hello$' \
+    bash -c 'echo hello | timeout 60 supermachine run -i --snapshot echo'
+expect live/and_its_end 0 '^end$' \
+    bash -c 'echo hello | timeout 60 supermachine run -i --snapshot echo'
+
+# ---- at any moment of a busy machine ----
+
+begin busy --cpus 4 --memory 256m -- churn / 4
+await_line busy '^4 3$'
+wrong() {
+    sm logs "$1" 2>&1 | grep wrong
+}
+rounds() {
+    sm logs --tail 1 "$1" 2>/dev/null | awk '{ print $2 + 0 }'
+}
+kept=0
+right=0
+for ((i = 1; i <= captures; i++)); do
+    rest
+    sm snapshot create --replace "busy$((i % 3))" busy && kept=$((kept + 1))
+    sm run -d --name clone --snapshot "busy$((i % 3))" >/dev/null
+    await_line clone '^[1-4] [0-9]+$'
+    from=$(rounds clone)
+    rest
+    rest
+    if [ -z "$(wrong clone)" ] && [ "$(rounds clone)" -gt "$from" ]; then
+        right=$((right + 1))
+    else
+        sm logs --tail 5 clone 2>&1 | sed 's/^/    /'
+    fi
+    sm rm -f clone >/dev/null
+done
+check "live/${captures}_captures_of_a_busy_machine" [ "$kept" = "$captures" ]
+check live/all_clones_were_right [ "$right" = "$captures" ]
+from=$(rounds busy)
+rest
+check live/busy_goes_on [ -z "$(wrong busy)" -a "$(rounds busy)" -gt "$from" ]
+check live/layers_are_merged \
+    [ "$(find "$SUPERMACHINE_HOME/snapshots/" -name 'disk.*' | wc -l)" -le 27 ]
+
+answered=0
+for ((i = 1; i <= restores; i++)); do
+    [ "$(sm run --snapshot busy1 echo "$i")" = "$i" ] &&
+        answered=$((answered + 1))
+done
+check "live/${restores}_restores_in_a_row" [ "$answered" = "$restores" ]
+sm rm -f busy >/dev/null
+
+# ---- killed and broken in the middle ----
+
+for who in client keeper worker; do
+    begin victim -- churn / 1
+    await_line victim '^1 3$'
+    { supermachine snapshot create torn victim </dev/null & } 2>/dev/null
+    client=$!
+    sleep "0.0$((RANDOM % 10))"
+    case $who in
+    client) kill -KILL $client ;;
+    keeper) pkill -KILL -f 'supermachine run.*victim' ;;
+    worker) pkill -KILL -n -x supermachine-vm ;;
+    esac 2>/dev/null
+    wait $client 2>/dev/null
+    sm snapshot rm torn >/dev/null 2>&1
+    sm rm -f victim >/dev/null 2>&1
+    begin victim -- churn / 1
+    await_line victim '^1 3$'
+    expect "live/create_after_killed_$who" 0 '' sm snapshot create torn victim
+    expect "live/restore_after_killed_$who" 0 '^fine$' \
+        sm run --snapshot torn echo fine
+    sm snapshot rm torn >/dev/null
+    sm rm -f victim >/dev/null
+done
+
+# ---- what is not whole, or not for us ----
+
+snapshots=$SUPERMACHINE_HOME/snapshots
+damage() {
+    local name=$1 pattern=$2
+    shift 2
+    rm -rf "$snapshots/bad"
+    cp -a "$snapshots/one" "$snapshots/bad"
+    (cd "$snapshots/bad" && "$@")
+    expect "live/damaged_$name" 125 "$pattern" sm run --snapshot bad echo fine
+}
+damage state 'damaged|checksum' \
+    bash -c 'printf x | dd of=state bs=1 seek=400 conv=notrunc status=none'
+damage state_cut 'bytes|damaged' truncate -s 100 state
+damage memory_cut 'memory|bytes|damaged' \
+    bash -c 'cp --remove-destination memory m; truncate -s 4096 m; mv m memory'
+damage disk_cut 'disk|layer|bytes|damaged' truncate -s 100 disk.0
+damage no_manifest 'manifest|damaged' rm manifest.json
+damage manifest 'manifest' bash -c 'echo "{}" >manifest.json'
+damage link 'state' bash -c 'ln -sf /etc/passwd state'
+rm -rf "$snapshots/bad"
+cp -r "$stage/libexec/supermachine" "$scratch/runtime"
+printf '\0' >>"$scratch/runtime/initramfs.cpio"
+expect live/another_agent 125 'agent' env \
+    SUPERMACHINE_RUNTIME_DIR="$scratch/runtime" \
+    timeout 60 supermachine run --snapshot one echo fine
+
+# ---- the end ----
+
+sm rm -f first >/dev/null
+sm snapshot ls -q | xargs supermachine snapshot rm >/dev/null
+expect live/none_left 0 '' sm snapshot ls -q
+check live/folder_is_empty [ -z "$(ls -A "$snapshots")" ]
+check_clean live/nothing_left
+finish_part
