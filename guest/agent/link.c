@@ -317,7 +317,7 @@ static void say_hello(struct link *link)
         (uint64_t)boot.tv_sec * NS_PER_S + (uint64_t)boot.tv_nsec;
     if (uname(&name) == 0)
         snprintf(hello.kernel, sizeof hello.kernel, "%s", name.release);
-    snprintf(hello.agent, sizeof hello.agent, "%s", AGENT_TEXT_VERSION);
+    snprintf(hello.agent, sizeof hello.agent, "%s", AGENT_RELEASE);
     agent_put_hello(link_buf(link), &hello);
 }
 
