@@ -36,6 +36,14 @@ static unsigned clusters_in_page(const struct overlay *layer, uint64_t page)
                : 0;
 }
 
+/* The bits in byte (number) of a page that stand for one of (clusters). */
+static uint8_t bits_in_use(unsigned number, unsigned clusters)
+{
+    if (clusters <= 8 * number)
+        return 0;
+    return (uint8_t)((1u << min_u64(clusters - 8 * number, 8)) - 1);
+}
+
 /* The page comes from the file, where a sealed layer's is as it is in memory:
  * nothing of the layer changes, so others may read from it meanwhile. */
 static int take_page(struct merge *merge, const struct overlay *layer,
@@ -47,9 +55,7 @@ static int take_page(struct merge *merge, const struct overlay *layer,
     if (rc)
         return wrap(err, rc, "bitmap");
     for (unsigned byte = 0; byte < sizeof merge->own; byte++) {
-        if (clusters < 8 * (byte + 1))
-            merge->own[byte] &=
-                clusters <= 8 * byte ? 0 : (uint8_t)((1u << clusters % 8) - 1);
+        merge->own[byte] &= bits_in_use(byte, clusters);
         merge->own[byte] &= (uint8_t)~merge->taken[byte];
         merge->taken[byte] |= merge->own[byte];
     }
