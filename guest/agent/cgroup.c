@@ -1,7 +1,8 @@
 /* cgroup.c: one control group per program; see cgroup.h.
  *
  * How it works
- *   A group is a folder exec-N. Programs may leave processes behind when they
+ *   A group is a folder programs/exec-N: limits cannot be put on a root, nor
+ *   can it be frozen. Programs may leave processes behind when they
  *   end; such a group cannot be removed yet. The kernel touches cgroup.events
  *   when its last process is gone, and an inotify watch waits for that.
  */
@@ -35,7 +36,8 @@ struct leftover {
 struct cgroups {
     struct guest *guest;
     int root;
-    int inotify; /* -1 until the first leftover */
+    int programs; /* the folder below it that all groups are in */
+    int inotify;  /* -1 until the first leftover */
     struct source source;
     uint64_t last_number;
     struct leftover *leftovers;
@@ -45,16 +47,22 @@ struct cgroups *cgroups_open(struct guest *guest, const char *root)
 {
     AUTO_CLOSE int fd =
         root ? open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    AUTO_CLOSE int programs = -1;
     struct cgroups *cgroups;
     struct statfs fs;
 
-    if (fd < 0 || fstatfs(fd, &fs) || fs.f_type != CGROUP2_SUPER_MAGIC)
+    if (fd < 0 || fstatfs(fd, &fs) || fs.f_type != CGROUP2_SUPER_MAGIC ||
+        (mkdirat(fd, CGROUP_PROGRAMS, 0755) && errno != EEXIST))
+        return NULL;
+    programs = openat(fd, CGROUP_PROGRAMS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (programs < 0)
         return NULL;
     cgroups = calloc(1, sizeof *cgroups);
     if (!cgroups)
         return NULL;
     cgroups->guest = guest;
     cgroups->root = own_take_fd(&fd);
+    cgroups->programs = own_take_fd(&programs);
     cgroups->inotify = -1;
     return cgroups;
 }
@@ -71,8 +79,14 @@ void cgroups_close(struct cgroups *cgroups)
     }
     if (cgroups->inotify >= 0)
         close(cgroups->inotify);
+    close(cgroups->programs);
     close(cgroups->root);
     free(cgroups);
+}
+
+int cgroups_root(const struct cgroups *cgroups)
+{
+    return cgroups->root;
 }
 
 static int write_to(int folder, const char *file, const char *text)
@@ -84,27 +98,18 @@ static int write_to(int folder, const char *file, const char *text)
     return write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
 }
 
-/* The root cannot be limited: the groups are made in one below it. */
 int cgroups_limit(struct cgroups *cgroups, uint32_t count)
 {
-    static const char name[] = "limited";
     char text[16];
-    int folder;
 
     if (!cgroups) {
         errno = ENOSYS;
         return -1;
     }
     snprintf(text, sizeof text, "%" PRIu32, count);
-    if (write_to(cgroups->root, "cgroup.subtree_control", "+pids") ||
-        (mkdirat(cgroups->root, name, 0755) && errno != EEXIST))
+    if (write_to(cgroups->root, "cgroup.subtree_control", "+pids"))
         return -1;
-    folder = openat(cgroups->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return -1;
-    close(cgroups->root);
-    cgroups->root = folder;
-    return write_to(folder, "pids.max", text);
+    return write_to(cgroups->programs, "pids.max", text);
 }
 
 static void name_group(char name[NAME_SIZE], uint64_t number)
@@ -126,11 +131,12 @@ void cgroup_make(struct cgroups *cgroups, struct cgroup *ret)
     do {
         ret->number = ++cgroups->last_number;
         name_group(name, ret->number);
-        failed = mkdirat(cgroups->root, name, 0755);
+        failed = mkdirat(cgroups->programs, name, 0755);
     } while (failed && errno == EEXIST && tries++ < NAME_TRIES);
     if (failed)
         return;
-    ret->fd = openat(cgroups->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ret->fd =
+        openat(cgroups->programs, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 uint64_t cgroup_of_process(const char *proc, pid_t pid)
@@ -191,7 +197,7 @@ static bool remove_group(struct cgroups *cgroups, uint64_t number)
     char name[NAME_SIZE];
 
     name_group(name, number);
-    return unlinkat(cgroups->root, name, AT_REMOVEDIR) == 0;
+    return unlinkat(cgroups->programs, name, AT_REMOVEDIR) == 0;
 }
 
 static void group_emptied(struct cgroups *cgroups, int watch)

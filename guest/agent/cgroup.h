@@ -7,6 +7,9 @@
 
 struct cgroups;
 
+/* The folder below the root that all groups are in. */
+#define CGROUP_PROGRAMS "programs"
+
 /* One program's group. */
 struct cgroup {
     uint64_t number;
@@ -17,6 +20,9 @@ struct cgroup {
  * memory: programs then have no groups. */
 struct cgroups *cgroups_open(struct guest *guest, const char *root);
 void cgroups_close(struct cgroups *cgroups);
+
+/* The folder that was opened; it stays theirs. */
+int cgroups_root(const struct cgroups *cgroups);
 
 /* At most (count) processes and threads in all groups together, from now on;
  * before the first group is made. Returns -1 and errno if that cannot be. */

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "cgroup.h"
+#include "hold.h"
 #include "job.h"
 #include "link.h"
 
@@ -207,6 +208,7 @@ void guest_free(struct guest *guest)
         return;
     while (guest->links)
         link_close(guest->links);
+    hold_end(guest);
     for (unsigned i = 0; i < PID_BUCKETS; i++)
         while (guest->jobs_by_pid[i])
             job_free(guest->jobs_by_pid[i]);
@@ -231,6 +233,7 @@ static void take_turn(struct guest *guest)
 {
     for (unsigned i = guest->due.count; i > 0 && guest->due.head; i--)
         ring_run(&guest->due);
+    hold_turn(guest);
     while (guest->sends.head)
         ring_run(&guest->sends);
     bury_dead(guest);
@@ -242,7 +245,7 @@ void guest_run(struct guest *guest)
     struct epoll_event events[EVENTS_AT_ONCE];
 
     while (!guest->stopped) {
-        int count = epoll_wait(guest->epoll, events, EVENTS_AT_ONCE,
+        int count = epoll_wait(hold_epoll(guest), events, EVENTS_AT_ONCE,
                                guest->due.head ? 0 : -1);
 
         for (int i = 0; i < count; i++) {
@@ -254,12 +257,9 @@ void guest_run(struct guest *guest)
     }
 }
 
-static void host_called(struct source *source, uint32_t events)
+void guest_answer(struct guest *guest)
 {
-    struct guest *guest = CONTAINER(source, struct guest, listen_source);
-
-    (void)events;
-    for (;;) {
+    while (guest->listener >= 0 && !guest->hold) {
         int fd =
             accept4(guest->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -268,6 +268,12 @@ static void host_called(struct source *source, uint32_t events)
         if (fd >= 0)
             link_open(guest, fd, LINK_ACCEPTED);
     }
+}
+
+static void host_called(struct source *source, uint32_t events)
+{
+    (void)events;
+    guest_answer(CONTAINER(source, struct guest, listen_source));
 }
 
 int guest_listen(struct guest *guest, int fd, struct sm_error *err)

@@ -58,13 +58,17 @@ struct grave {
 enum guest_state {
     GUEST_BARE,   /* before SETUP: only SETUP leads on            */
     GUEST_READY,  /* entropy, clock, root in place: programs run  */
-    GUEST_FAILED, /* SETUP failed half way: nothing leads on      */
+    GUEST_FAILED, /* SETUP or CLONE failed half way, or who held it
+                     is gone: nothing leads on                    */
     GUEST_ENDING  /* power-off or reboot has begun                */
 };
 
 struct guest_ops {
     /* Make the machine what SETUP says. */
     int (*setup)(void *context, const struct agent_setup *setup,
+                 struct sm_error *err);
+    /* Make it another one, as CLONE says, while all programs are frozen. */
+    int (*clone)(void *context, const struct agent_clone *clone,
                  struct sm_error *err);
     /* Signal every process but the agent. */
     void (*signal_all)(void *context, int signal);
@@ -109,6 +113,7 @@ struct guest {
     struct link *links;
     struct job *jobs_by_pid[PID_BUCKETS];
     struct cgroups *cgroups; /* NULL: there are none */
+    struct hold *hold;       /* NULL: it is not held */
     int end_timer;           /* timerfd; -1 until GUEST_ENDING */
     struct source end_source;
     struct agent_shutdown end;
@@ -139,6 +144,8 @@ int guest_watch(struct guest *guest, int fd, uint32_t events,
                 struct source *source);
 /* Close *fd, if it is one, watched or not; it becomes -1. */
 void guest_close(struct guest *guest, int *fd);
+/* A new listener or the end of a hold: take whoever has called meanwhile. */
+void guest_answer(struct guest *guest);
 /* Put (task) at the end of (ring), off any other; where it is already, it
  * keeps its place. */
 void ring_put(struct ring *ring, struct task *task);

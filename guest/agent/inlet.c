@@ -8,6 +8,8 @@
 #include "job.h"
 #include "link.h"
 
+#include "base/bytes.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -119,6 +121,27 @@ static void put(struct inlet *inlet, const uint8_t *bytes, size_t count)
         inlet_broke(inlet); /* out of memory: better an end than a gap */
 }
 
+void inlet_end(struct inlet *inlet)
+{
+    if (inlet->fd < 0 || inlet->ending)
+        return;
+    inlet->ending = true;
+    if (inlet->terminal)
+        put(inlet, &end_of_file, 1);
+    inlet_flush(inlet);
+}
+
+void inlet_resume(struct inlet *inlet)
+{
+    /* A terminal outlives an end of file, and has a new user now. */
+    if (inlet->terminal)
+        inlet->ending = false;
+    inlet->allowed =
+        AGENT_STDIN_WINDOW -
+        (uint32_t)min_u64(queue_count(&inlet->wait), AGENT_STDIN_WINDOW);
+    inlet->returned = 0;
+}
+
 bool inlet_take(struct inlet *inlet, const struct frame *frame)
 {
     /* Sent before the host knew that the stream is closed. */
@@ -129,11 +152,7 @@ bool inlet_take(struct inlet *inlet, const struct frame *frame)
     inlet->allowed -= frame->count;
     if (frame->count > 0)
         put(inlet, frame->payload, frame->count);
-    if (!(frame->flags & AGENT_END) || inlet->fd < 0)
-        return true;
-    inlet->ending = true;
-    if (inlet->terminal)
-        put(inlet, &end_of_file, 1);
-    inlet_flush(inlet);
+    if (frame->flags & AGENT_END)
+        inlet_end(inlet);
     return true;
 }

@@ -42,7 +42,7 @@ struct job *job_of_process(struct guest *guest, pid_t pid)
     return job;
 }
 
-static struct job *job_by_channel(struct link *link, uint32_t channel)
+struct job *job_by_channel(struct link *link, uint32_t channel)
 {
     struct job *job = link->jobs[channel % JOB_BUCKETS];
 
@@ -212,6 +212,18 @@ void job_abandon(struct job *job)
     outlet_close(&job->out);
     outlet_close(&job->err);
     signal_job(job, SIGKILL, AGENT_TREE);
+}
+
+void job_orphan(struct job *job)
+{
+    leave_link(job);
+    if (job->state == JOB_DRAINING) {
+        job_free(job);
+        return;
+    }
+    inlet_end(&job->in);
+    outlet_discard(&job->out);
+    outlet_discard(&job->err);
 }
 
 static void timed_out(struct source *source, uint32_t events)

@@ -52,7 +52,8 @@ struct job {
     struct job *next_of_pid;
     struct grave grave;
     uint32_t channel;
-    uint32_t flags; /* AGENT_EXEC_* */
+    const struct agent_resume *resume; /* while a CLONE is served */
+    uint32_t flags;                    /* AGENT_EXEC_*            */
     enum job_state state;
     pid_t pid; /* 0 once collected */
     uint64_t started_ns;
@@ -76,6 +77,7 @@ int job_start(struct link *link, const struct frame *frame,
 int job_message(struct link *link, const struct frame *frame,
                 struct sm_error *err);
 
+struct job *job_by_channel(struct link *link, uint32_t channel);
 struct job *job_by_pid(struct guest *guest, pid_t pid);
 /* The one whose tree process (pid) is part of, as far as that can be seen; or
  * NULL. */
@@ -84,8 +86,19 @@ struct job *job_of_process(struct guest *guest, pid_t pid);
 void job_ended(struct job *job, int status, const struct rusage *usage);
 /* The link goes away: kill the tree, or leave it alone with KEEP. */
 void job_abandon(struct job *job);
+/* CLONE without it: it goes on, its stdin ends, its output is dropped. */
+void job_orphan(struct job *job);
 /* Close everything, tell nobody, end no process. */
 void job_free(struct job *job);
+
+/* resume.c: the link's jobs when a CLONE comes. All that it lists are there:
+ * 0 or SM_EPROTO. They point to (clone) then, until jobs_announce(). */
+int jobs_find_resumed(struct link *link, const struct agent_clone *clone,
+                      struct sm_error *err);
+/* These have their new channels, all others no link any more. */
+void jobs_resume(struct link *link);
+/* Their streams begin anew, and the host is told how they stand. */
+void jobs_announce(struct link *link, const struct agent_clone *clone);
 
 /* For the streams. */
 /* Report the end if the process has ended and all output has left. */
@@ -99,6 +112,8 @@ void outlet_start(struct outlet *outlet);
 void outlet_grant(struct outlet *outlet);
 /* From here on read and drop. */
 void outlet_discard(struct outlet *outlet);
+/* Another host takes (credit) bytes; 0: it wants none. */
+void outlet_resume(struct outlet *outlet, uint32_t credit);
 void outlet_last_call(struct outlet *outlet);
 void outlet_close(struct outlet *outlet);
 
@@ -107,6 +122,10 @@ void inlet_init(struct inlet *inlet, struct job *job);
 void inlet_start(struct inlet *inlet);
 /* False: more than was granted. */
 bool inlet_take(struct inlet *inlet, const struct frame *frame);
+/* Nothing more comes: close it once the program has taken all. */
+void inlet_end(struct inlet *inlet);
+/* Another host may send what there is room for. */
+void inlet_resume(struct inlet *inlet);
 void inlet_close(struct inlet *inlet);
 
 #endif

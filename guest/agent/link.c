@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "cgroup.h"
+#include "hold.h"
 #include "job.h"
 #include "report.h"
 
@@ -49,6 +50,7 @@ void link_close(struct link *link)
     if (link->fd < 0)
         return;
     guest_close(guest, &link->fd);
+    hold_lost(link);
     ring_remove(&link->receive);
     ring_remove(&link->flush);
     link->writable = false;
@@ -118,7 +120,7 @@ static void link_flush(struct task *task)
         link_close(link);
         return;
     }
-    while (link->stuck.head)
+    while (link->stuck.head && !link->guest->hold)
         ring_put(&link->guest->due, link->stuck.head);
     if (link->throttled) {
         link->throttled = false;
@@ -128,7 +130,7 @@ static void link_flush(struct task *task)
 
 bool link_takes_data(const struct link *link)
 {
-    return link->writable && !link->ending &&
+    return link->writable && !link->ending && !link->guest->hold &&
            queue_count(&link->out) < OUT_FULL;
 }
 
@@ -218,6 +220,8 @@ static int link_message(struct link *link, const struct frame *frame,
     uint64_t number;
     int rc;
 
+    if (link->guest->hold)
+        return hold_message(link, frame, err);
     switch (frame->type) {
     case AGENT_SETUP:
         link_setup(link, frame);
@@ -232,6 +236,13 @@ static int link_message(struct link *link, const struct frame *frame,
         if (!rc)
             guest_end(link->guest, &shutdown);
         return rc;
+    case AGENT_HOLD:
+        hold_begin(link);
+        return 0;
+    case AGENT_RELEASE:
+    case AGENT_CLONE:
+        return fail(err, SM_EPROTO, "%s: the machine is not held",
+                    agent_type_name(frame->type));
     case AGENT_EXEC:
         return job_start(link, frame, err);
     case AGENT_REPORT:
@@ -317,7 +328,7 @@ static void say_hello(struct link *link)
         (uint64_t)boot.tv_sec * NS_PER_S + (uint64_t)boot.tv_nsec;
     if (uname(&name) == 0)
         snprintf(hello.kernel, sizeof hello.kernel, "%s", name.release);
-    snprintf(hello.agent, sizeof hello.agent, "%s", AGENT_RELEASE);
+    snprintf(hello.agent, sizeof hello.agent, "%s", AGENT_TEXT_VERSION);
     agent_put_hello(link_buf(link), &hello);
 }
 

@@ -14,8 +14,13 @@
 static int apply(void *context, const struct agent_setup *setup,
                  struct sm_error *err)
 {
-    (void)context;
-    return setup_apply(setup, err);
+    return setup_apply(context, setup, err);
+}
+
+static int become_another(void *context, const struct agent_clone *clone,
+                          struct sm_error *err)
+{
+    return setup_clone(context, clone, err);
 }
 
 static void signal_all(void *context, int signal)
@@ -38,6 +43,7 @@ static int connect_host(void *context)
 
 static const struct guest_ops ops = {
     .setup = apply,
+    .clone = become_another,
     .signal_all = signal_all,
     .end_machine = end_machine,
     .connect = connect_host,
@@ -56,8 +62,10 @@ static _Noreturn void die(const struct sm_error *err)
 
 int main(void)
 {
+    struct identity identity = IDENTITY_NONE;
     const struct guest_config config = {
         .ops = &ops,
+        .context = &identity,
         .etc = "/etc",
         .cgroup_root = EARLY_CGROUP_ROOT,
         .proc = "/proc",

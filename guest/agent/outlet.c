@@ -155,6 +155,13 @@ void outlet_discard(struct outlet *outlet)
     outlet_grant(outlet);
 }
 
+void outlet_resume(struct outlet *outlet, uint32_t credit)
+{
+    outlet->discarding = credit == 0;
+    outlet->credit = credit;
+    outlet_grant(outlet);
+}
+
 void outlet_last_call(struct outlet *outlet)
 {
     int count = 0;

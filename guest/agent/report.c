@@ -141,6 +141,16 @@ static bool look_at(int proc, const char *pid, struct buf *to)
     return true;
 }
 
+bool report_is_program(const struct guest *guest, pid_t pid)
+{
+    AUTO_CLOSE int proc =
+        open(guest->config.proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char name[16];
+
+    snprintf(name, sizeof name, "%d", (int)pid);
+    return proc >= 0 && look_at(proc, name, NULL);
+}
+
 /* Every process; their entries at the end of (to), which may be NULL. Returns
  * how many there are. */
 static uint32_t look_around(const struct guest *guest, struct buf *to)

@@ -10,4 +10,7 @@ void report_figures(const struct guest *guest, struct buf *to);
  * nor this process are in them. */
 void report_processes(const struct guest *guest, struct buf *to);
 
+/* (pid) is there, and neither the kernel's nor the agent. */
+bool report_is_program(const struct guest *guest, pid_t pid);
+
 #endif

@@ -1,4 +1,4 @@
-/* setup.c: SETUP: a bare machine becomes a certain one; see setup.h.
+/* setup.c: SETUP and CLONE: a machine becomes a certain one; see setup.h.
  *
  * How it works
  *   The agent lives in the initramfs, which is memory. The root disk is
@@ -10,10 +10,6 @@
  *   A machine that comes out of a template was booted with a disk of another
  *   size, and its kernel may learn of the change after we hear of SETUP: the
  *   disk is waited for, by the kernel's uevents.
- *
- *   Files that are the machine's and not the image's are written to the
- *   initramfs before, where nobody can reach them later, and bound over their
- *   paths: the disk keeps what it has there.
  */
 #include "setup.h"
 
@@ -22,19 +18,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
 #include <linux/netlink.h>
-#include <linux/random.h>
 
 _Static_assert((int)AGENT_MOUNT_RDONLY == (int)MS_RDONLY,
                "flags are mount(2)\'s");
@@ -55,61 +48,6 @@ enum {
     DISK_TIMEOUT_S = 10,
     UEVENTS_OF_KERNEL = 1 /* multicast group of NETLINK_KOBJECT_UEVENT */
 };
-
-/* random(4): RNDADDENTROPY credits the bytes, RNDRESEEDCRNG makes the
- * generator use them at once instead of in a minute. */
-static int set_entropy(const struct agent_setup *setup, struct sm_error *err)
-{
-    AUTO_CLOSE int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
-    _Alignas(struct rand_pool_info)
-        uint8_t bytes[sizeof(struct rand_pool_info) + AGENT_ENTROPY_MAX];
-    struct rand_pool_info *pool = (void *)bytes;
-
-    pool->entropy_count = (int)setup->entropy_count * 8;
-    pool->buf_size = (int)setup->entropy_count;
-    memcpy(pool->buf, setup->entropy, setup->entropy_count);
-    if (fd < 0 || ioctl(fd, RNDADDENTROPY, pool) || ioctl(fd, RNDRESEEDCRNG, 0))
-        return fail_os(err, "entropy");
-    explicit_bzero(bytes, sizeof bytes);
-    return 0;
-}
-
-static int set_clock(uint64_t wall_ns, struct sm_error *err)
-{
-    struct timespec now = {.tv_sec = (time_t)(wall_ns / NS_PER_S),
-                           .tv_nsec = (long)(wall_ns % NS_PER_S)};
-
-    if (clock_settime(CLOCK_REALTIME, &now))
-        return fail_os(err, "wall clock");
-    return 0;
-}
-
-static int set_hostname(const char *name, struct sm_error *err)
-{
-    if (*name && sethostname(name, strlen(name)))
-        return fail_os(err, "hostname %s", name);
-    return 0;
-}
-
-/* mkdir -p of the folder that (path) is in, or with (whole) of (path). */
-static int make_folders(const char *path, bool whole)
-{
-    AUTO_FREE char *part = strdup(path);
-
-    if (!part) {
-        errno = ENOMEM;
-        return -1;
-    }
-    for (char *at = part + 1; *at; at++) {
-        if (*at != '/')
-            continue;
-        *at = '\0';
-        if (mkdir(part, 0755) && errno != EEXIST)
-            return -1;
-        *at = '/';
-    }
-    return whole && mkdir(part, 0755) && errno != EEXIST ? -1 : 0;
-}
 
 /* Move the mounts at /name into the new root. */
 static int move_into_root(const char *name, struct sm_error *err)
@@ -194,8 +132,8 @@ static int make_target(const struct agent_mount *wanted)
         return 0;
     if (!(wanted->flags & MS_BIND) || stat(wanted->source, &st) ||
         S_ISDIR(st.st_mode))
-        return make_folders(wanted->target, true);
-    if (make_folders(wanted->target, false))
+        return identity_make_folders(wanted->target, true);
+    if (identity_make_folders(wanted->target, false))
         return -1;
     fd = open(wanted->target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd >= 0)
@@ -219,151 +157,42 @@ static int mount_one(const struct agent_mount *wanted, struct sm_error *err)
     return 0;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t count)
+int setup_apply(struct identity *identity, const struct agent_setup *setup,
+                struct sm_error *err)
 {
-    while (count > 0) {
-        ssize_t done = write(fd, bytes, count);
-
-        if (done < 0 && errno != EINTR)
-            return -1;
-        if (done > 0) {
-            bytes += done;
-            count -= (size_t)done;
-        }
-    }
-    return 0;
-}
-
-/* Give the open file its content and rights. */
-static int fill_file(int fd, const struct agent_file *file)
-{
-    return write_all(fd, file->bytes, file->count) ||
-                   (file->uid | file->gid &&
-                    fchown(fd, file->uid, file->gid)) ||
-                   fchmod(fd, (mode_t)file->mode)
-               ? -1
-               : 0;
-}
-
-/* An unnamed file in memory, as something that can be bound elsewhere. */
-static int memory_file(int initramfs, unsigned number)
-{
-    char name[16];
-
-    snprintf(name, sizeof name, "file-%u", number);
-    return openat(initramfs, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC,
-                  0600);
-}
-
-/* The path must lead to some file. A link to nowhere, as systemd's images have
- * at /etc/resolv.conf, gives way to a plain one. */
-static int make_file(const char *path)
-{
-    int fd;
-
-    if (access(path, F_OK) == 0)
-        return 0;
-    if (make_folders(path, false))
-        return -1;
-    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0 && errno == ENOENT && unlink(path) == 0)
-        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (fd >= 0)
-        close(fd);
-    return fd < 0 ? -1 : 0;
-}
-
-static int bind_file(int initramfs, unsigned number,
-                     const struct agent_file *file, struct sm_error *err)
-{
-    AUTO_CLOSE int fd = memory_file(initramfs, number);
-    char source[32];
-
-    snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
-    if (fd < 0 || fill_file(fd, file) || make_file(file->path) ||
-        mount(source, file->path, NULL, MS_BIND, NULL))
-        return fail_os(err, "file %s", file->path);
-    return 0;
-}
-
-static int write_file(const struct agent_file *file, struct sm_error *err)
-{
-    AUTO_CLOSE int fd = -1;
-
-    if (make_folders(file->path, false))
-        return fail_os(err, "file %s", file->path);
-    fd = open(file->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || fill_file(fd, file))
-        return fail_os(err, "file %s", file->path);
-    return 0;
-}
-
-static bool is_zero(const uint8_t id[16])
-{
-    static const uint8_t zero[16];
-
-    return memcmp(id, zero, sizeof zero) == 0;
-}
-
-/* The machine's own identity, bound over what a clone would share. (dashed):
- * as a UUID, 8-4-4-4-12. */
-static int bind_id(int initramfs, unsigned number, const char *path,
-                   const uint8_t id[16], bool dashed, struct sm_error *err)
-{
-    char text[48];
-    struct agent_file file = {
-        .path = path, .mode = 0444, .bytes = (const uint8_t *)text};
-
-    if (is_zero(id) || access(path, F_OK))
-        return 0;
-    for (unsigned i = 0; i < 16; i++) {
-        bool dash = dashed && (i == 4 || i == 6 || i == 8 || i == 10);
-
-        file.count +=
-            (size_t)snprintf(text + file.count, sizeof text - file.count,
-                             "%s%02x", dash ? "-" : "", id[i]);
-    }
-    text[file.count++] = '\n';
-    return bind_file(initramfs, number, &file, err);
-}
-
-static int place_files(int initramfs, const struct agent_setup *setup,
-                       struct sm_error *err)
-{
-    unsigned number = 0;
-    int rc = bind_id(initramfs, number++, "/etc/machine-id", setup->machine_id,
-                     false, err);
+    int rc = identity_open(identity, err);
 
     if (!rc)
-        rc = bind_id(initramfs, number++, "/proc/sys/kernel/random/boot_id",
-                     setup->boot_id, true, err);
-    for (uint32_t i = 0; !rc && i < setup->file_count; i++) {
-        const struct agent_file *file = &setup->files[i];
-
-        if (file->flags & AGENT_FILE_BIND)
-            rc = bind_file(initramfs, number++, file, err);
-        else
-            rc = write_file(file, err);
-    }
-    return rc;
-}
-
-int setup_apply(const struct agent_setup *setup, struct sm_error *err)
-{
-    AUTO_CLOSE int initramfs = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = initramfs < 0 ? fail_os(err, "initramfs") : 0;
-
-    if (!rc)
-        rc = set_entropy(setup, err);
-    if (!rc)
-        rc = set_clock(setup->wall_clock_ns, err);
-    if (!rc)
-        rc = set_hostname(setup->hostname, err);
+        rc = identity_renew(setup->wall_clock_ns, setup->entropy,
+                            setup->entropy_count, setup->hostname, err);
     if (!rc)
         rc = enter_root(&setup->root, setup->root_bytes, err);
+    if (!rc)
+        rc = identity_tell(identity, NULL, err);
     for (uint32_t i = 0; !rc && i < setup->mount_count; i++)
         rc = mount_one(&setup->mounts[i], err);
     if (!rc)
-        rc = place_files(initramfs, setup, err);
+        rc = identity_place_ids(identity, setup->machine_id, setup->boot_id,
+                                err);
+    if (!rc)
+        rc = identity_place_files(identity, setup->files, setup->file_count,
+                                  err);
     return rc ? wrap(err, rc, "set up the machine") : 0;
+}
+
+int setup_clone(struct identity *identity, const struct agent_clone *clone,
+                struct sm_error *err)
+{
+    int rc = identity_renew(clone->wall_clock_ns, clone->entropy,
+                            clone->entropy_count, clone->hostname, err);
+
+    if (!rc)
+        rc = identity_place_ids(identity, clone->machine_id, clone->boot_id,
+                                err);
+    if (!rc)
+        rc = identity_place_files(identity, clone->files, clone->file_count,
+                                  err);
+    if (!rc)
+        rc = identity_tell(identity, clone->generation, err);
+    return rc ? wrap(err, rc, "clone the machine") : 0;
 }

@@ -33,7 +33,7 @@ expect uses/inspect_no_such_field 1 'no State.Nothing' \
 # shellcheck disable=SC2016
 expect uses/exec_has_the_machine_s_defaults 0 '^500 600 b 50$' \
     supermachine exec web sh -c \
-    'echo $(ulimit -Sn) $(ulimit -Hn) $A $(cat /sys/fs/cgroup/limited/pids.max)'
+    'echo $(ulimit -Sn) $(ulimit -Hn) $A $(cat /sys/fs/cgroup/programs/pids.max)'
 expect uses/out_of_memory_is_said 3 'killed: out of memory' \
     supermachine exec web sh -c \
     'awk "BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s \"x\" }"; exit 3'

@@ -36,6 +36,28 @@ static int fake_setup(void *context, const struct agent_setup *setup,
     return 0;
 }
 
+/* Where a clone says whether the programs stood still meanwhile. */
+static char note_path[96];
+static char events_path[160];
+
+static int fake_clone(void *context, const struct agent_clone *clone,
+                      struct sm_error *err)
+{
+    char text[256] = "";
+    FILE *events = fopen(events_path, "re");
+    FILE *note = fopen(note_path, "we");
+
+    (void)context;
+    if (!events || !note || !fread(text, 1, sizeof text - 1, events))
+        abort();
+    fputs(strstr(text, "frozen 1") ? clone->hostname : "not frozen", note);
+    fclose(events);
+    fclose(note);
+    if (strcmp(clone->hostname, "refuse") == 0)
+        return (fail)(err, SM_EIO, "the stand refuses");
+    return 0;
+}
+
 /* The agent's children only, orphans that came to it included: this is not a
  * machine of its own. */
 static void fake_signal_all(void *context, int signal)
@@ -84,6 +106,7 @@ static int fake_connect(void *context)
 
 static const struct guest_ops fake_ops = {
     .setup = fake_setup,
+    .clone = fake_clone,
     .signal_all = fake_signal_all,
     .end_machine = fake_end,
     .connect = fake_connect,
@@ -115,6 +138,9 @@ static int serve(int fd, int listener, const char *etc, const char *cgroups)
     struct sm_error err;
 
     snprintf(kernel_log, sizeof kernel_log, "%s/kmsg", etc);
+    snprintf(note_path, sizeof note_path, "%s/clone", etc);
+    snprintf(events_path, sizeof events_path, "%s/programs/cgroup.events",
+             cgroups ? cgroups : etc);
     if (guest_new(&config, &guest, &err) || guest_listen(guest, listener, &err))
         return 2;
     if (cgroups && !guest->cgroups)
@@ -137,6 +163,15 @@ static void on_hello(void *context, const struct agent_hello *hello)
 static void on_ready(void *context)
 {
     ((struct stand *)context)->ready = true;
+}
+
+static void on_held(void *context, const struct sm_error *why)
+{
+    struct stand *stand = context;
+
+    assert_false(stand->held);
+    stand->held = true;
+    stand->not_held = why ? *why : (struct sm_error){0};
 }
 
 static void on_pong(void *context, uint64_t number)
@@ -182,6 +217,7 @@ const struct session_events stand_events = {
     .oom = on_oom,
     .hello = on_hello,
     .ready = on_ready,
+    .held = on_held,
     .pong = on_pong,
     .closed = on_closed,
 };
@@ -207,6 +243,46 @@ void stand_until_gone(struct stand *stand, pid_t pid)
     while (kill(pid, 0) == 0)
         stand_sync(stand);
     assert_int_equal(errno, ESRCH);
+}
+
+void stand_hold(struct stand *stand)
+{
+    stand->held = false;
+    assert_int_equal(session_hold(stand->session, NULL), 0);
+    stand_until(stand, &stand->held);
+}
+
+bool stand_group_is_frozen(const struct stand *stand, const char *name)
+{
+    char text[256] = "";
+    char path[160];
+    FILE *events;
+
+    snprintf(path, sizeof path, "%s/%s/cgroup.events", stand->cgroups, name);
+    events = fopen(path, "re");
+    assert_non_null(events);
+    assert_true(fread(text, 1, sizeof text - 1, events) > 0);
+    fclose(events);
+    return strstr(text, "frozen 1") != NULL;
+}
+
+bool stand_is_frozen(const struct stand *stand)
+{
+    return stand_group_is_frozen(stand, "programs");
+}
+
+bool stand_is_zombie(pid_t pid)
+{
+    char path[64];
+    char state = 0;
+    FILE *stat;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    stat = fopen(path, "re");
+    assert_non_null(stat);
+    assert_int_equal(fscanf(stat, "%*d %*s %c", &state), 1);
+    fclose(stat);
+    return state == 'Z';
 }
 
 void stand_setup(struct stand *stand, const char *hostname)
@@ -298,11 +374,13 @@ static void remove_cgroups(struct stand *stand)
            !strstr(text, "populated 0"))
         poll(&events, 1, -1);
     close(events.fd);
-    snprintf(path, sizeof path, "%s/exec-*", stand->cgroups);
+    snprintf(path, sizeof path, "%s/programs/exec-*", stand->cgroups);
     if (glob(path, 0, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc; i++)
             assert_int_equal(rmdir(found.gl_pathv[i]), 0);
     globfree(&found);
+    snprintf(path, sizeof path, "%s/programs", stand->cgroups);
+    assert_int_equal(rmdir(path), 0);
     assert_int_equal(rmdir(stand->cgroups), 0);
 }
 
@@ -312,7 +390,7 @@ void stand_start(struct stand *stand, unsigned flags)
     int listener;
 
     alarm(TEST_SECONDS);
-    *stand = (struct stand){.raw = -1, .listener = -1};
+    *stand = (struct stand){.raw = -1, .listener = -1, .again = -1};
     buf_init(&stand->processes, AGENT_PROCESSES_MAX);
     if (flags & STAND_CGROUPS)
         make_cgroups(stand);
@@ -347,6 +425,8 @@ void stand_start(struct stand *stand, unsigned flags)
         assert_int_equal(recv(stand->raw, &first, 1, MSG_PEEK), 1);
         return;
     }
+    if (flags & STAND_CLONES)
+        stand->again = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
     assert_int_equal(loop_new(&stand->loop, NULL), 0);
     assert_int_equal(session_open(stand->loop, ends[0], &stand_events, stand,
                                   &stand->session, NULL),
@@ -371,7 +451,7 @@ int stand_call(const struct stand *stand)
 static void remove_folder(const char *folder)
 {
     static const char *const names[] = {"passwd", "group", "agent", "host",
-                                        "script", "pipe",  "kmsg"};
+                                        "script", "pipe",  "kmsg",  "clone"};
     char path[128];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -388,6 +468,8 @@ void stand_stop(struct stand *stand)
     session_close(stand->session);
     if (stand->raw >= 0)
         close(stand->raw);
+    if (stand->again >= 0)
+        close(stand->again);
     /* One that has ended already is collected all the same. */
     kill(stand->guest, SIGTERM);
     assert_int_equal(waitpid(stand->guest, &status, 0), stand->guest);

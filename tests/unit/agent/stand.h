@@ -27,9 +27,12 @@ struct stand {
     char cgroups[96]; /* their root, with STAND_CGROUPS */
     int raw;          /* host end, if STAND_RAW                        */
     int listener;     /* where the agent calls after a reset           */
+    int again;        /* the connection once more, with STAND_CLONES   */
     bool hello;
     bool ready;
     bool closed;
+    bool held; /* with not_held.code, if it was refused */
+    struct sm_error not_held;
     uint64_t pong;
     struct agent_hello guest_hello;
     struct agent_figures figures;
@@ -40,13 +43,21 @@ struct stand {
 };
 
 enum {
-    STAND_RAW = 1,    /* no session: the test speaks for itself */
-    STAND_BARE = 2,   /* SETUP is not sent                      */
-    STAND_CGROUPS = 4 /* with control groups, or the test skips */
+    STAND_RAW = 1,     /* no session: the test speaks for itself */
+    STAND_BARE = 2,    /* SETUP is not sent                      */
+    STAND_CGROUPS = 4, /* with control groups, or the test skips */
+    STAND_CLONES = 8   /* and a second way to the connection     */
 };
 
 void stand_start(struct stand *stand, unsigned flags);
 void stand_stop(struct stand *stand);
+/* session_hold(), and wait for its answer: stand->not_held. */
+void stand_hold(struct stand *stand);
+/* All groups of programs, or group (name), are frozen. */
+bool stand_is_frozen(const struct stand *stand);
+bool stand_group_is_frozen(const struct stand *stand, const char *name);
+/* (pid) has ended, and nobody has collected it. */
+bool stand_is_zombie(pid_t pid);
 /* The entropy and names that a SETUP must have; hostname "refuse" makes the
  * agent's stand-in for the machine fail. */
 void stand_setup(struct stand *stand, const char *hostname);

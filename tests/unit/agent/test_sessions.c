@@ -204,7 +204,7 @@ static void test_control_group_is_never_shared(void **state)
     struct run run;
 
     (void)state;
-    snprintf(theirs, sizeof theirs, "%s/exec-1", stand.cgroups);
+    snprintf(theirs, sizeof theirs, "%s/programs/exec-1", stand.cgroups);
     assert_int_equal(mkdir(theirs, 0755), 0);
     run_script(&run, &stand, "grep -c exec-1$ /proc/self/cgroup");
     assert_string_equal(run_out(&run), "0\n");
@@ -218,7 +218,7 @@ static unsigned count_groups(void)
     glob_t found;
     unsigned count;
 
-    snprintf(path, sizeof path, "%s/exec-*", stand.cgroups);
+    snprintf(path, sizeof path, "%s/programs/exec-*", stand.cgroups);
     count = glob(path, 0, NULL, &found) == 0 ? (unsigned)found.gl_pathc : 0;
     globfree(&found);
     return count;
