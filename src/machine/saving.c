@@ -158,16 +158,20 @@ static int plan_memory(struct machine *machine, bool full,
 
 /* The program that goes on in machines of this moment: its channel is 0 if
  * there is none. */
-static int plan_program(const struct machine *machine,
-                        const struct program *wanted,
+static int plan_program(struct machine *machine,
+                        const struct machine_capture *config,
                         struct snapshot_program *ret, struct sm_error *err)
 {
+    const struct program *wanted = config->program;
     const struct program *found = wanted;
 
     for (const struct program *at = machine->programs; at && !wanted;
          at = at->next)
         if (at->of_start)
             found = at;
+    /* It may have been sent just now. */
+    if (found && found->exec)
+        machine_turn(machine, &found->started, config->timeout_ms);
     if (found && found->exec && found->started && !found->ended) {
         ret->channel = exec_channel(found->exec);
         ret->tty = found->config.tty;
@@ -308,7 +312,7 @@ static int plan(struct machine *machine, const struct machine_capture *config,
                 struct shelf_snapshot *ret, struct sm_error *err)
 {
     struct snapshot_manifest *manifest = &ret->manifest;
-    int rc = plan_program(machine, config->program, &manifest->program, err);
+    int rc = plan_program(machine, config, &manifest->program, err);
 
     manifest->memory_bytes = machine->config.memory_bytes;
     manifest->vcpus = machine->config.vcpus;

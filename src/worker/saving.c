@@ -213,7 +213,10 @@ static int merge(void *context, uint64_t *value, struct sm_error *err)
     if (!rc)
         rc = overlay_open_chain(base, &fds[WORKER_SAVE_LAYER], layers, &top,
                                 err);
-    return rc ? rc : overlay_merge(top, fds[WORKER_SAVE_MERGED], err);
+    if (!rc)
+        rc = overlay_merge(top, fds[WORKER_SAVE_MERGED], err);
+    /* Or the guest's next flush would have to wait for it. */
+    return rc ? rc : file_sync(fds[WORKER_SAVE_MERGED], err);
 }
 
 static void merged(void *context, unsigned events)
