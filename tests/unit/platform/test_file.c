@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -212,6 +213,39 @@ static void test_file_in_memory_closes_on_exec(void **state)
 #define IN_PLACE(test)                                                         \
     cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 
+/* Holes may be filled by the file system, to whole blocks, but what was written
+ * is found, and the end is the end. */
+static void test_file_data_between_holes(void **state)
+{
+    enum { HOLE = 1 << 20 };
+    int fd = memfd_create("holes", MFD_CLOEXEC);
+    uint64_t first;
+    uint64_t behind;
+
+    (void)state;
+    assert_int_equal(file_set_size(fd, 4 * HOLE, NULL), 0);
+    assert_int_equal(file_find_data(fd, 0, HOLE, &first, &behind, NULL), 0);
+    assert_true(first == HOLE && behind == HOLE);
+    assert_int_equal(file_write_at(fd, "x", 1, 2 * HOLE, NULL), 0);
+    assert_int_equal(file_find_data(fd, 5, 4 * HOLE, &first, &behind, NULL), 0);
+    assert_int_equal(first, 2 * HOLE);
+    assert_int_equal(behind, 2 * HOLE + 4096);
+    /* Cut to what was asked for. */
+    assert_int_equal(file_find_data(fd, 0, 2 * HOLE, &first, &behind, NULL), 0);
+    assert_true(first == 2 * HOLE && behind == 2 * HOLE);
+    assert_int_equal(
+        file_find_data(fd, 2 * HOLE + 1, 2 * HOLE + 9, &first, &behind, NULL),
+        0);
+    assert_int_equal(first, 2 * HOLE + 1);
+    assert_int_equal(behind, 2 * HOLE + 9);
+    assert_int_equal(
+        file_find_data(fd, behind + HOLE, 4 * HOLE, &first, &behind, NULL), 0);
+    assert_true(first == 4 * HOLE && behind == 4 * HOLE);
+    assert_int_equal(file_find_data(-1, 0, HOLE, &first, &behind, NULL),
+                     SM_EIO);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +259,7 @@ int main(void)
         IN_PLACE(test_unnamed_file_can_be_written_and_not_be_found),
         IN_PLACE(test_unnamed_file_needs_a_folder),
         cmocka_unit_test(test_file_in_memory_closes_on_exec),
+        cmocka_unit_test(test_file_data_between_holes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
