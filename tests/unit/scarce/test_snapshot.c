@@ -20,9 +20,9 @@ struct saved {
 
 static void open_files(struct saved *saved)
 {
-    saved->files.memory_fd = memfd_create("memory", MFD_CLOEXEC);
-    saved->files.state =
-        (struct snapshot_place){.fd = memfd_create("state", MFD_CLOEXEC)};
+    saved->files = (struct snapshot_files){
+        .state = {.fd = memfd_create("state", MFD_CLOEXEC)},
+        .memory_fd = memfd_create("memory", MFD_CLOEXEC)};
 }
 
 static void close_files(struct saved *saved)
