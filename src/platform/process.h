@@ -76,10 +76,11 @@ void process_wait(struct process *process, int *status);
  *
  *   What it finds is what was there: a lock that another thread held stays
  *   locked for ever. So (work) takes none, and calls nothing that does. Memory
- *   may be allocated (the C library sees to that), files be read and written.
- *   Of descriptors it has those that it is given; all others are closed, and
- *   what they stand for is gone when this process closes its own. Signals of
- *   the terminal are not for it, others do as usual.
+ *   may be allocated (the C library sees to that), files be read and written;
+ *   a copy of the copy is not to be had. Of descriptors it has those that it
+ *   is given; all others are closed, and what they stand for is gone when this
+ *   process closes its own. Signals of the terminal are not for it, others do
+ *   as usual.
  */
 typedef int process_work_fn(void *context, uint64_t *value,
                             struct sm_error *err);

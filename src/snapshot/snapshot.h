@@ -29,6 +29,7 @@
 #ifndef SM_SNAPSHOT_SNAPSHOT_H
 #define SM_SNAPSHOT_SNAPSHOT_H
 
+#include "base/own.h"
 #include "vm/vm.h"
 
 enum { SNAPSHOT_VERSION = 2, SNAPSHOT_LABEL_MAX = 4096 };
@@ -59,6 +60,7 @@ int snapshot_capture(struct vm *vm, const struct snapshot_wanted *wanted,
                      struct snapshot_capture **ret, struct sm_error *err);
 /* NULL is fine. */
 void snapshot_capture_free(struct snapshot_capture *capture);
+OWN_DEFINE(struct snapshot_capture, snapshot_capture_free)
 /* It will be one file: that was wanted, or the machine was booted, not made of
  * another snapshot, and has nothing to differ from. */
 bool snapshot_is_full(const struct snapshot_capture *capture);

@@ -243,6 +243,8 @@ static int check_config(const struct vm *vm, struct wire_reader *from,
     uint32_t slots = wire_u32(from);
     uint32_t serial = wire_u8(from);
 
+    if (from->no_memory)
+        return fail(err, SM_ENOMEM, "machine state: out of memory");
     if (!wire_end(from) || !hypervisor)
         return fail(err, SM_EIMAGE, "machine state: damaged at CONF");
     if (strcmp(hypervisor, vm->config.hv->name) != 0)

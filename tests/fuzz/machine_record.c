@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MEMORY = 32 << 20, RECORD_MAX = 1 << 20, PATCH_BYTES = 3 };
+enum { MEMORY = 32 << 20, RECORD_MAX = 1 << 20, PATCH_BYTES = 3, RANGES = 3 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
@@ -107,14 +107,26 @@ static void make_record(struct loop *loop, struct buf *record)
     fake_script_free(script);
 }
 
+/* A list of ranges out of the same bytes: most are none, some are in order. */
+static void make_ranges(const uint8_t *bytes, size_t count,
+                        struct gmem_range *range, struct vm_saved *saved)
+{
+    saved->range = range;
+    for (size_t i = 0; i + 4 <= count && saved->range_count < RANGES; i += 4)
+        range[saved->range_count++] = (struct gmem_range){
+            (uint64_t)load_le16(bytes + i) << 12, (uint64_t)bytes[i + 2] << 8};
+}
+
 /* The input is a list of patches to a record that is in order: { u16 offset,
- * u8 byte }; an odd length cuts the record off at the first one's offset. */
+ * u8 byte }; an odd length cuts the record off at the first one's offset, one
+ * of whole fours has ranges of a second file. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     static struct buf record;
     static uint8_t copy[RECORD_MAX];
     static struct loop *loop;
     static int memory = -1;
+    struct gmem_range range[RANGES];
     struct vm_saved saved = {.state = copy};
     struct fake_script *script;
 
@@ -126,6 +138,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     }
     saved.count = record.size;
     saved.memory_fd = memory;
+    saved.differential_fd = memory;
+    if (count % 4 == 0)
+        make_ranges(bytes, count, range, &saved);
     memcpy(copy, record.data, record.size);
     for (size_t i = 0; i + PATCH_BYTES <= count; i += PATCH_BYTES)
         copy[load_le16(bytes + i) % record.size] = bytes[i + 2];

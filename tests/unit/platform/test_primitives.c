@@ -1,4 +1,5 @@
 /* test_primitives.c: clocks, random bytes, pages, notifiers. */
+#include "base/bits.h"
 #include "base/bytes.h"
 #include "platform/clock.h"
 #include "platform/notifier.h"
@@ -8,6 +9,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,6 +82,61 @@ static void test_pages_discard_spares_pages_that_are_not_whole(void **state)
     for (uint64_t i = 0; i < 2 * page; i++)
         assert_int_equal(at[i], 7);
     pages_unmap(at, 2 * page);
+}
+
+/* More than one look at the kernel's table takes, behind other numbers. */
+static void test_pages_used_are_those_that_were_written_to(void **state)
+{
+    enum { PAGES = 9000, FIRST = 37 };
+    static const uint64_t written[] = {0, 1, 63, 64, 4095, 4096, PAGES - 1};
+    uint64_t page = pages_size();
+    uint64_t used[(FIRST + PAGES) / 64 + 1] = {0};
+    int fd = memfd_create("pages", MFD_CLOEXEC);
+    volatile uint8_t *at;
+    unsigned found = 0;
+
+    (void)state;
+    assert_int_equal(ftruncate(fd, (off_t)(PAGES * page)), 0);
+    at = pages_map_copy(PAGES * page, fd, 0, NULL);
+    assert_non_null((const void *)(uintptr_t)at);
+    assert_int_equal(at[100 * page], 0); /* read: still the file's */
+    for (size_t i = 0; i < ARRAY_LEN(written); i++)
+        at[written[i] * page] = 1;
+    bits_add(used, 5); /* what is in the set already stays */
+    assert_int_equal(
+        pages_used((const void *)(uintptr_t)at, PAGES, used, FIRST, NULL), 0);
+    for (uint64_t i = 0; i < FIRST + PAGES; i++)
+        found += bits_has(used, i);
+    assert_int_equal(found, 1 + ARRAY_LEN(written));
+    for (size_t i = 0; i < ARRAY_LEN(written); i++)
+        assert_true(bits_has(used, FIRST + written[i]));
+    pages_unmap((void *)(uintptr_t)at, PAGES * page);
+    close(fd);
+}
+
+static void test_pages_map_over_replaces_what_was_there(void **state)
+{
+    uint64_t page = pages_size();
+    int fd = memfd_create("pages", MFD_CLOEXEC);
+    uint8_t *at = pages_map(3 * page, NULL);
+
+    (void)state;
+    assert_non_null(at);
+    assert_int_equal(ftruncate(fd, (off_t)(2 * page)), 0);
+    assert_int_equal(pwrite(fd, "f", 1, (off_t)page), 1);
+    memset(at, 'a', 3 * page);
+    assert_int_equal(pages_map_over(at + page, page, fd, page, NULL), 0);
+    assert_int_equal(at[page - 1], 'a');
+    assert_int_equal(at[page], 'f');
+    assert_int_equal(at[2 * page - 1], 0);
+    assert_int_equal(at[2 * page], 'a');
+    at[page] = 'x';
+    assert_int_equal(pages_map_over(at, page, -1, 0, NULL), SM_EIO);
+    assert_int_equal(at[0], 'a');
+    assert_int_equal(pread(fd, at, 1, (off_t)page), 1);
+    assert_int_equal(at[0], 'f');
+    pages_unmap(at, 3 * page);
+    close(fd);
 }
 
 static void test_pages_are_given_at_first_touch(void **state)
@@ -175,6 +232,8 @@ int main(void)
         cmocka_unit_test(test_random_bytes_fill_all_and_differ),
         cmocka_unit_test(test_pages_are_zero_and_zero_again_after_a_discard),
         cmocka_unit_test(test_pages_discard_spares_pages_that_are_not_whole),
+        cmocka_unit_test(test_pages_used_are_those_that_were_written_to),
+        cmocka_unit_test(test_pages_map_over_replaces_what_was_there),
         cmocka_unit_test(test_pages_are_given_at_first_touch),
         cmocka_unit_test(test_pages_that_cannot_be_had_are_an_error),
         cmocka_unit_test(test_notifier_adds_signals_up_to_one),
