@@ -25,6 +25,7 @@ static void check_strings(const char *const *list)
 static void read_requests(const struct frame *frame)
 {
     struct agent_setup setup;
+    struct agent_clone clone;
     struct agent_exec exec;
     struct buf again;
     int rc;
@@ -38,6 +39,15 @@ static void read_requests(const struct frame *frame)
                 abort();
         }
         agent_setup_done(&setup);
+    } else if (frame->type == AGENT_CLONE) {
+        rc = agent_get_clone(&clone, frame, NULL);
+        if (rc == 0) {
+            agent_put_clone(&again, &clone);
+            if (again.size > FRAME_HEADER_BYTES + frame->count ||
+                clone.program_count > AGENT_CHANNELS_MAX)
+                abort();
+        }
+        agent_clone_done(&clone);
     } else if (frame->type == AGENT_EXEC) {
         rc = agent_get_exec(&exec, frame, NULL);
         if (rc == 0) {
@@ -91,6 +101,7 @@ static void read_from_guest(const struct frame *frame)
     struct agent_failure failure;
     struct agent_hello hello;
     struct agent_exit exited;
+    struct agent_held held;
     enum agent_stream stream;
     struct sm_error err;
     uint32_t pid;
@@ -99,6 +110,10 @@ static void read_from_guest(const struct frame *frame)
     case AGENT_HELLO:
         if (!agent_get_hello(&hello, frame, &err) &&
             strlen(hello.kernel) + strlen(hello.agent) > 190)
+            abort();
+        break;
+    case AGENT_HELD:
+        if (!agent_get_held(&held, frame, &err) && strlen(held.message) > 255)
             abort();
         break;
     case AGENT_ERROR:

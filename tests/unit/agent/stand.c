@@ -271,7 +271,7 @@ bool stand_is_frozen(const struct stand *stand)
     return stand_group_is_frozen(stand, "programs");
 }
 
-bool stand_is_zombie(pid_t pid)
+bool stand_state_is(pid_t pid, char wanted)
 {
     char path[64];
     char state = 0;
@@ -282,7 +282,7 @@ bool stand_is_zombie(pid_t pid)
     assert_non_null(stat);
     assert_int_equal(fscanf(stat, "%*d %*s %c", &state), 1);
     fclose(stat);
-    return state == 'Z';
+    return state == wanted;
 }
 
 void stand_setup(struct stand *stand, const char *hostname)

@@ -56,8 +56,8 @@ void stand_hold(struct stand *stand);
 /* All groups of programs, or group (name), are frozen. */
 bool stand_is_frozen(const struct stand *stand);
 bool stand_group_is_frozen(const struct stand *stand, const char *name);
-/* (pid) has ended, and nobody has collected it. */
-bool stand_is_zombie(pid_t pid);
+/* (pid) is in (state), a letter as in /proc/PID/stat. */
+bool stand_state_is(pid_t pid, char state);
 /* The entropy and names that a SETUP must have; hostname "refuse" makes the
  * agent's stand-in for the machine fail. */
 void stand_setup(struct stand *stand, const char *hostname);

@@ -161,6 +161,32 @@ static void test_hold_in_the_middle_of_starts(void **state)
     }
 }
 
+/* One stopped by a signal, one that waits for its child. */
+static void test_hold_of_programs_that_wait_in_the_kernel(void **state)
+{
+    struct run stopped;
+    struct run waits;
+    pid_t pid;
+
+    (void)state;
+    run_init(&stopped, &stand, "echo $$; kill -STOP $$; echo on");
+    run_start(&stopped);
+    pid = first_number(&stopped);
+    while (!stand_state_is(pid, 'T'))
+        loop_turn(stand.loop, 0);
+    run_init(&waits, &stand, "echo 1; sleep 1000");
+    run_start(&waits);
+    first_number(&waits);
+    stand_hold(&stand);
+    assert_int_equal(stand.not_held.code, 0);
+    assert_int_equal(session_release(stand.session, NULL), 0);
+    exec_signal(stopped.exec, SIGCONT, AGENT_PROCESS, NULL);
+    run_wait(&stopped);
+    assert_non_null(strstr(run_out(&stopped), "on\n"));
+    run_done(&stopped);
+    run_done(&waits);
+}
+
 /* Nothing of it is said before the release. */
 static void test_hold_outlasts_time_outs_and_ends(void **state)
 {
@@ -178,7 +204,7 @@ static void test_hold_outlasts_time_outs_and_ends(void **state)
     stand_hold(&stand);
     assert_int_equal(stand.not_held.code, 0);
     assert_int_equal(kill(pid, SIGKILL), 0);
-    while (!stand_is_zombie(pid))
+    while (!stand_state_is(pid, 'Z'))
         loop_turn(stand.loop, 0);
     assert_false(killed.ended);
     assert_int_equal(session_release(stand.session, NULL), 0);
@@ -332,6 +358,7 @@ int main(void)
         TEST(test_hold_keeps_every_byte_of_a_flood, set_up),
         TEST(test_hold_delays_what_is_asked_meanwhile, set_up),
         TEST(test_hold_in_the_middle_of_starts, set_up),
+        TEST(test_hold_of_programs_that_wait_in_the_kernel, set_up),
         TEST(test_hold_outlasts_time_outs_and_ends, set_up),
         TEST(test_hold_of_a_bare_machine_is_refused, set_up_bare),
         TEST(test_hold_without_control_groups_is_refused, set_up_plain),

@@ -59,6 +59,8 @@ static const struct bad_frame from_host[] = {
      1,
      {0, 0, 0, 0, 0, 0, ~0u}},
     {"SHUTDOWN of an unknown kind", 8, AGENT_SHUTDOWN, 0, 0, {7, 0}},
+    {"RELEASE without HOLD", 0, AGENT_RELEASE, 0, 0, {0}},
+    {"CLONE without HOLD", 48, AGENT_CLONE, 0, 0, {0}},
 };
 
 static void expect_error_and_end(int fd)
@@ -105,6 +107,43 @@ static void test_agent_ends_a_session_that_breaks_the_protocol(void **state)
     assert_string_equal(run_out(&run), "fine\n");
     run_done(&run);
     stand_stop(&stand);
+}
+
+/* Nothing but RELEASE and CLONE ends a hold; after anything else nothing leads
+ * on. */
+static void test_agent_that_is_held_hears_nothing_else(void **state)
+{
+    static const struct bad_frame wrong[] = {
+        {"PING", 8, AGENT_PING, 0, 0, {0}},
+        {"HOLD", 0, AGENT_HOLD, 0, 0, {0}},
+        {"EXEC", 48, AGENT_EXEC, 0, 1, {0}},
+        {"SHUTDOWN", 8, AGENT_SHUTDOWN, 0, 0, {0}},
+        {"ignorable", 0, 999, AGENT_MAY_IGNORE, 0, {0}},
+        {"CLONE of zeroes", 48, AGENT_CLONE, 0, 0, {0}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct stand stand;
+        struct run run;
+        int fd;
+
+        print_message("    %s\n", wrong[i].what);
+        stand_start(&stand, STAND_CGROUPS | STAND_CLONES);
+        run_init(&run, &stand, "echo up; exec sleep 1000");
+        run.options.program.flags = AGENT_EXEC_KEEP;
+        run_start(&run);
+        stand_until(&stand, &run.started);
+        stand_hold(&stand);
+        assert_int_equal(stand.not_held.code, 0);
+        fd = stand.again;
+        send_frame(fd, &wrong[i]);
+        stand_until(&stand, &stand.closed);
+        assert_int_equal(stand.why.code, SM_EGUEST);
+        assert_true(stand_is_frozen(&stand));
+        run_done(&run);
+        stand_stop(&stand);
+    }
 }
 
 static void test_agent_ignores_what_may_be_ignored(void **state)
@@ -242,6 +281,9 @@ static const struct bad_frame from_guest[] = {
     {"signal 0", 44, AGENT_EXITED, 0, 1, {1, 0}},
     {"a failure for no reason", 12, AGENT_EXEC_FAILED, 0, 1, {0, 0, 0}},
     {"a message beyond the end", 12, AGENT_EXEC_FAILED, 0, 1, {1, 0, 500}},
+    {"HELD without HOLD", 8, AGENT_HELD, 0, 0, {0, 0}},
+    {"HELD beyond the end", 8, AGENT_HELD, 0, 0, {0, 500}},
+    {"CLONE_DONE without CLONE", 0, AGENT_CLONE_DONE, 0, 0, {0}},
 };
 
 static void test_host_ends_a_session_that_breaks_the_protocol(void **state)
@@ -264,6 +306,41 @@ static void test_host_ends_a_session_that_breaks_the_protocol(void **state)
         assert_int_equal(play.stand.why.code, SM_EPROTO);
         assert_int_equal(run.end.outcome, EXEC_LOST);
         assert_int_equal(run.end.error.code, SM_EPROTO);
+        run_done(&run);
+        play_stop(&play);
+    }
+}
+
+/* Whatever a held machine says but an error. */
+static void test_host_expects_silence_of_a_held_machine(void **state)
+{
+    static const struct bad_frame held = {"", 8, AGENT_HELD, 0, 0, {0, 0}};
+    static const struct bad_frame wrong[] = {
+        {"PONG", 8, AGENT_PONG, 0, 0, {0}},
+        {"HELD again", 8, AGENT_HELD, 0, 0, {0, 0}},
+        {"CLONE_DONE", 0, AGENT_CLONE_DONE, 0, 0, {0}},
+        {"output", 1, AGENT_STDOUT, 0, 1, {0}},
+        {"what may be ignored", 0, 999, AGENT_MAY_IGNORE, 0, {0}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct play play;
+        struct run run;
+
+        print_message("    %s\n", wrong[i].what);
+        play_start(&play);
+        say_hello(&play, AGENT_VERSION);
+        stand_until(&play.stand, &play.stand.hello);
+        run_init(&run, &play.stand, "true");
+        run_start(&run);
+        assert_int_equal(session_hold(play.stand.session, NULL), 0);
+        send_frame(play.guest, &held);
+        stand_until(&play.stand, &play.stand.held);
+        assert_int_equal(play.stand.not_held.code, 0);
+        send_frame(play.guest, &wrong[i]);
+        stand_until(&play.stand, &play.stand.closed);
+        assert_int_equal(play.stand.why.code, SM_EPROTO);
         run_done(&run);
         play_stop(&play);
     }
@@ -387,9 +464,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agent_ends_a_session_that_breaks_the_protocol),
+        cmocka_unit_test(test_agent_that_is_held_hears_nothing_else),
         cmocka_unit_test(test_agent_ignores_what_may_be_ignored),
         cmocka_unit_test(test_agent_does_not_pile_up_answers),
         cmocka_unit_test(test_host_ends_a_session_that_breaks_the_protocol),
+        cmocka_unit_test(test_host_expects_silence_of_a_held_machine),
         cmocka_unit_test(test_host_wants_hello_first_and_the_right_version),
         cmocka_unit_test(test_guests_words_cannot_control_a_terminal),
         cmocka_unit_test(test_exec_may_be_freed_at_any_of_its_events),

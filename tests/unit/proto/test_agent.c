@@ -146,6 +146,109 @@ static void test_agent_exec_survives_the_wire(void **state)
     buf_done(&buf);
 }
 
+static const struct agent_resume programs[] = {
+    {.old_channel = 9, .channel = 1, .flags = AGENT_EXEC_STDIN},
+    {.old_channel = 4, .channel = 3, .out_window = 5, .err_window = 6},
+};
+static const struct agent_clone cloned = {
+    .wall_clock_ns = 0x1122334455667788,
+    .entropy = entropy,
+    .entropy_count = sizeof entropy,
+    .hostname = "other",
+    .machine_id = {9, 8, 7},
+    .boot_id = {6, 5, 4},
+    .generation = {3, 2, 1},
+    .files = files,
+    .file_count = ARRAY_LEN(files),
+    .programs = programs,
+    .program_count = ARRAY_LEN(programs),
+};
+
+static void test_agent_clone_survives_the_wire(void **state)
+{
+    struct agent_clone got;
+    struct frame frame;
+    struct buf buf;
+
+    (void)state;
+    buf_init(&buf, 1 << 20);
+    agent_put_clone(&buf, &cloned);
+    frame = frame_in(&buf);
+    assert_int_equal(agent_check_from_host(&frame, NULL), 0);
+    assert_int_equal(agent_get_clone(&got, &frame, NULL), 0);
+    assert_int_equal(got.wall_clock_ns, cloned.wall_clock_ns);
+    assert_int_equal(got.entropy_count, sizeof entropy);
+    assert_memory_equal(got.entropy, entropy, sizeof entropy);
+    assert_string_equal(got.hostname, "other");
+    assert_memory_equal(got.machine_id, cloned.machine_id, 16);
+    assert_memory_equal(got.boot_id, cloned.boot_id, 16);
+    assert_memory_equal(got.generation, cloned.generation, 16);
+    assert_int_equal(got.file_count, 2);
+    assert_memory_equal(got.files[0].bytes, "a\0b", 3);
+    assert_int_equal(got.program_count, 2);
+    assert_memory_equal(got.programs, programs, sizeof programs);
+    agent_clone_done(&got);
+    buf_done(&buf);
+}
+
+static void test_agent_held_survives_the_wire(void **state)
+{
+    const struct agent_held held = {AGENT_HOLD_BUSY, "busy\x1b[2J"};
+    struct agent_held got;
+    struct frame frame;
+    struct buf buf;
+
+    (void)state;
+    buf_init(&buf, 1 << 20);
+    agent_put_held(&buf, &held);
+    frame = frame_in(&buf);
+    assert_int_equal(agent_check_from_guest(&frame, NULL), 0);
+    assert_int_equal(agent_get_held(&got, &frame, NULL), 0);
+    assert_int_equal(got.reason, AGENT_HOLD_BUSY);
+    assert_string_equal(got.message, "busy?[2J");
+    frame.count--;
+    assert_int_equal(agent_get_held(&got, &frame, NULL), SM_EPROTO);
+    store_le32(buf.data + FRAME_HEADER_BYTES, ~0u);
+    frame.count++;
+    assert_int_equal(agent_get_held(&got, &frame, NULL), SM_EPROTO);
+    buf_done(&buf);
+}
+
+static void test_agent_clone_out_of_range_is_refused(void **state)
+{
+    static const struct agent_resume bad[][2] = {
+        {{.old_channel = 1, .channel = 2}, {.old_channel = 2, .channel = 2}},
+        {{.old_channel = 1, .channel = 2}, {.old_channel = 2, .channel = 1}},
+        {{.old_channel = 0, .channel = 1}, {.old_channel = 2, .channel = 2}},
+        {{.old_channel = 1, .channel = 0}, {.old_channel = 2, .channel = 2}},
+        {{1, 1, AGENT_EXEC_STDOUT, 0, 0}, {2, 2, 0, 0, 0}},
+        {{1, 1, 0, AGENT_WINDOW_MAX + 1, 0}, {2, 2, 0, 0, 0}},
+        {{1, 1, 0, 0, AGENT_WINDOW_MAX + 1}, {2, 2, 0, 0, 0}},
+    };
+    static struct agent_resume many[AGENT_CHANNELS_MAX + 1];
+    struct agent_clone clone = cloned;
+
+    (void)state;
+    assert_true(agent_clone_is_valid(&clone));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        clone.programs = bad[i];
+        assert_false(agent_clone_is_valid(&clone));
+    }
+    for (uint32_t i = 0; i < ARRAY_LEN(many); i++)
+        many[i] = (struct agent_resume){.old_channel = 1, .channel = i + 1};
+    clone.programs = many;
+    clone.program_count = AGENT_CHANNELS_MAX;
+    assert_true(agent_clone_is_valid(&clone));
+    clone.program_count++;
+    assert_false(agent_clone_is_valid(&clone));
+    clone = cloned;
+    memset(clone.generation, 0, sizeof clone.generation);
+    assert_false(agent_clone_is_valid(&clone));
+    clone = cloned;
+    clone.entropy_count = AGENT_ENTROPY_MAX + 1;
+    assert_false(agent_clone_is_valid(&clone));
+}
+
 /* A reader of this version meets a writer of the next. */
 static void test_agent_fields_behind_the_known_are_ignored(void **state)
 {
@@ -168,6 +271,7 @@ static void test_agent_requests_cut_short_are_refused(void **state)
 {
     struct agent_setup got_setup;
     struct agent_exec got_exec;
+    struct agent_clone got_clone;
     struct frame frame;
     struct buf buf;
     uint32_t whole;
@@ -188,6 +292,14 @@ static void test_agent_requests_cut_short_are_refused(void **state)
     for (frame.count = 0; frame.count < whole; frame.count++) {
         assert_int_equal(agent_get_exec(&got_exec, &frame, NULL), SM_EPROTO);
         agent_exec_done(&got_exec);
+    }
+    buf_clear(&buf);
+    agent_put_clone(&buf, &cloned);
+    frame = frame_in(&buf);
+    whole = frame.count;
+    for (frame.count = 0; frame.count < whole; frame.count++) {
+        assert_int_equal(agent_get_clone(&got_clone, &frame, NULL), SM_EPROTO);
+        agent_clone_done(&got_clone);
     }
     buf_done(&buf);
 }
@@ -457,6 +569,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agent_setup_survives_the_wire),
         cmocka_unit_test(test_agent_exec_survives_the_wire),
+        cmocka_unit_test(test_agent_clone_survives_the_wire),
+        cmocka_unit_test(test_agent_held_survives_the_wire),
+        cmocka_unit_test(test_agent_clone_out_of_range_is_refused),
         cmocka_unit_test(test_agent_fields_behind_the_known_are_ignored),
         cmocka_unit_test(test_agent_requests_cut_short_are_refused),
         cmocka_unit_test(test_agent_requests_out_of_range_are_refused),
