@@ -48,6 +48,7 @@ static struct program_config program_config(const struct sm_machine *machine,
         .limits = machine->limits,
         .limit_count = machine->limit_count,
         .tty = from->tty,
+        .resume = from->resume != 0,
         .rows = (uint16_t)(from->rows ? from->rows : TERMINAL_ROWS),
         .columns = (uint16_t)(from->columns ? from->columns : TERMINAL_COLUMNS),
     };
@@ -60,6 +61,30 @@ struct sm_exec *exec_make(struct sm_machine *machine)
     if (exec)
         *exec = (struct sm_exec){.magic = EXEC_MAGIC, .machine = machine};
     return exec;
+}
+
+/* The command goes on: nothing of it is to be said. */
+static int check_resume(struct sm_machine *machine,
+                        struct sm_exec_config *config, struct sm_error *err)
+{
+    const struct shelf_snapshot *snapshot = machine->snapshot;
+
+    if (!snapshot || !snapshot->manifest.program.channel)
+        return fail(err, SM_EINVAL, "exec: nothing goes on in this machine: %s",
+                    snapshot ? "its snapshot was made without a command"
+                             : "it is not of a snapshot");
+    if ((config->argv && config->argv[0]) || config->entrypoint ||
+        config->env || config->workdir || config->user || config->then ||
+        config->file_count || config->tty)
+        return fail(err, SM_EINVAL,
+                    "exec: a command that goes on is as it was: it takes "
+                    "descriptors, a time-out and a size");
+    if (machine_state(machine->machine) != MACHINE_NEW || machine->resumed)
+        return fail(err, SM_ESTATE, "exec: the command goes on %s",
+                    machine->resumed ? "in another exec"
+                                     : "since the machine was started");
+    config->tty = snapshot->manifest.program.tty;
+    return 0;
 }
 
 int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
@@ -87,7 +112,8 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
     if (!rc)
         rc = check_size(config.rows, config.columns, err);
     if (!rc)
-        rc = command_make(&command, &defaults, &config, err);
+        rc = config.resume ? check_resume(machine, &config, err)
+                           : command_make(&command, &defaults, &config, err);
     if (rc)
         return rc;
     exec = exec_make(machine);
@@ -102,6 +128,7 @@ int sm_exec_new(struct sm_machine *machine, const struct sm_exec_config *given,
         free(exec);
         return rc;
     }
+    machine->resumed |= config.resume != 0;
     *ret = exec;
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "api/inside.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void sm_image_config_init(struct sm_image_config *config)
@@ -35,9 +36,12 @@ int sm_image_prepare(struct sm_host *host, const char *reference,
         .progress = config.progress,
         .context = config.context,
     };
-    rc = imaging_prepare(&paths, &request, &image->result, &image->rootfs_fd,
-                         err);
+    image->name = strdup(reference);
+    rc = image->name ? imaging_prepare(&paths, &request, &image->result,
+                                       &image->rootfs_fd, err)
+                     : fail(err, SM_ENOMEM, "image: out of memory");
     if (rc) {
+        free(image->name);
         free(image);
         return rc;
     }
@@ -64,6 +68,7 @@ void sm_image_free(struct sm_image *image)
         return;
     image_result_done(&image->result);
     close(image->rootfs_fd);
+    free(image->name);
     free(image);
 }
 

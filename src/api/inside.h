@@ -16,6 +16,7 @@ struct sm_host {
 struct sm_image {
     struct image_result result;
     int rootfs_fd; /* held: see imaging_prepare() */
+    char *name;    /* as it was asked for         */
 };
 
 enum { LIMITS_MAX = 16 }; /* as many as there are kinds */
@@ -26,16 +27,47 @@ enum { MACHINE_MAGIC = 0x6d616368, EXEC_MAGIC = 0x65786563 };
 
 struct sm_machine {
     uint32_t magic;
+    struct sm_host *host;
     bool busy; /* atomic: a thread is in a call that turns its loop */
     struct machine *machine;
     struct image_config defaults; /* of the image; it may be freed before */
-    int rootfs_fd;                /* a copy of the image's                */
+    int rootfs_fd;                /* a copy of the image's; -1: a snapshot's */
+    struct shelf_snapshot *snapshot; /* that it goes on from, or NULL */
+    char *parent;                    /* its name, or ""               */
+    bool resumed; /* an exec is what goes on of the snapshot          */
     struct agent_rlimit limits[LIMITS_MAX]; /* of all its commands */
     uint32_t limit_count;
     char *name;
     char *image; /* its digest */
+    char *image_name;
     struct image_strings labels;
 };
+
+/* What a machine is made of: an image or a snapshot. */
+struct machine_source {
+    const struct image_config *defaults;
+    const char *image; /* its digest */
+    const char *image_name;
+    const char *rootfs;              /* path; "": the snapshot has it open */
+    int rootfs_fd;                   /* -1: likewise                       */
+    struct shelf_snapshot *snapshot; /* NULL: an image                     */
+    const char *parent;              /* name of the snapshot, or ""        */
+};
+
+/* sm_machine_new(), for a (config) of this version. The machine takes
+ * source->snapshot if that succeeds. */
+int machine_make(struct sm_host *host, const struct machine_source *source,
+                 const struct sm_machine_config *config,
+                 struct sm_machine **ret, struct sm_error *err);
+/* snapshot.c: the same for config->snapshot. */
+int machine_make_from(struct sm_host *host,
+                      const struct sm_machine_config *config,
+                      struct sm_machine **ret, struct sm_error *err);
+/* What a machine of (snapshot) has that (config) does not say otherwise. */
+int machine_take_snapshot(struct sm_machine *machine,
+                          const struct shelf_snapshot *snapshot,
+                          struct sm_machine_config *config,
+                          struct sm_error *err);
 
 struct sm_exec {
     uint32_t magic;

@@ -136,8 +136,9 @@ static int copy_limits(struct sm_machine *machine,
     return rc;
 }
 
-/* What only sm_machine_inspect() looks at. */
-static int copy_words(struct sm_machine *machine, const struct sm_image *image,
+/* What sm_machine_inspect() and snapshots tell, and nothing else looks at. */
+static int copy_words(struct sm_machine *machine,
+                      const struct machine_source *source,
                       const struct sm_machine_config *config,
                       struct sm_error *err)
 {
@@ -145,10 +146,71 @@ static int copy_words(struct sm_machine *machine, const struct sm_image *image,
         if (**at == '\0' || **at == '=')
             return fail(err, SM_EINVAL, "label \"%.64s\": without a name", *at);
     machine->name = strdup(config->name ? config->name : "");
-    machine->image = strdup(image->result.digest);
-    if (!machine->name || !machine->image ||
-        !copy_list(&machine->labels, config->labels))
+    machine->image = strdup(source->image);
+    machine->image_name = strdup(source->image_name);
+    machine->parent = strdup(source->parent);
+    if (!machine->name || !machine->image || !machine->image_name ||
+        !machine->parent || !copy_list(&machine->labels, config->labels))
         return fail(err, SM_ENOMEM, "machine: out of memory");
+    return 0;
+}
+
+static int fill(struct sm_machine *machine, const struct machine_source *source,
+                const struct sm_machine_config *config, struct sm_error *err)
+{
+    struct machine_paths paths = host_paths(machine->host);
+    int rc = make_defaults(&machine->defaults, source->defaults, config, err);
+
+    if (!rc)
+        rc = copy_limits(machine, config, err);
+    if (!rc)
+        rc = copy_words(machine, source, config, err);
+    return rc ? rc
+              : machine_new(&paths,
+                            &(struct machine_config){
+                                .memory_bytes = config->memory_bytes,
+                                .vcpus = config->vcpus,
+                                .kernel = config->kernel,
+                                .hostname = config->hostname,
+                                .kernel_args = config->kernel_args,
+                                .cold = config->cold != 0,
+                                .rootfs = source->rootfs,
+                                .processes_max = config->processes_max,
+                                .lifetime_ms = config->lifetime_ms,
+                                .snapshot = source->snapshot,
+                            },
+                            &machine->machine, err);
+}
+
+int machine_make(struct sm_host *host, const struct machine_source *source,
+                 const struct sm_machine_config *given, struct sm_machine **ret,
+                 struct sm_error *err)
+{
+    struct sm_machine *machine = calloc(1, sizeof *machine);
+    struct sm_machine_config config = *given;
+    int rc = 0;
+
+    if (!machine)
+        return fail(err, SM_ENOMEM, "machine: out of memory");
+    *machine = (struct sm_machine){
+        .magic = MACHINE_MAGIC, .host = host, .rootfs_fd = -1};
+    if (source->snapshot)
+        rc = machine_take_snapshot(machine, source->snapshot, &config, err);
+    if (!rc)
+        rc = check_config(&config, err);
+    if (!rc && source->rootfs_fd >= 0) {
+        machine->rootfs_fd = fcntl(source->rootfs_fd, F_DUPFD_CLOEXEC, 0);
+        if (machine->rootfs_fd < 0)
+            rc = fail_os(err, "machine: keep its root file system");
+    }
+    if (!rc)
+        rc = fill(machine, source, &config, err);
+    if (rc) {
+        sm_machine_free(machine);
+        return rc;
+    }
+    machine->snapshot = source->snapshot;
+    *ret = machine;
     return 0;
 }
 
@@ -156,53 +218,32 @@ int sm_machine_new(struct sm_host *host, const struct sm_image *image,
                    const struct sm_machine_config *given,
                    struct sm_machine **ret, struct sm_error *err)
 {
-    struct machine_paths paths = host_paths(host);
     struct sm_machine_config config;
-    struct sm_machine *machine;
     int rc = 0;
 
     sm_machine_config_init(&config);
     if (given)
         rc = config_copy(&config, sizeof config, given, "sm_machine_config",
                          err);
-    if (!rc)
-        rc = check_config(&config, err);
     if (rc)
         return rc;
-    machine = calloc(1, sizeof *machine);
-    if (!machine)
-        return fail(err, SM_ENOMEM, "machine: out of memory");
-    machine->magic = MACHINE_MAGIC;
-    machine->rootfs_fd = fcntl(image->rootfs_fd, F_DUPFD_CLOEXEC, 0);
-    if (machine->rootfs_fd < 0)
-        rc = fail_os(err, "machine: keep its root file system");
-    if (!rc)
-        rc = make_defaults(&machine->defaults, &image->result.config, &config,
-                           err);
-    if (!rc)
-        rc = copy_limits(machine, &config, err);
-    if (!rc)
-        rc = copy_words(machine, image, &config, err);
-    if (!rc)
-        rc = machine_new(&paths,
-                         &(struct machine_config){
-                             .memory_bytes = config.memory_bytes,
-                             .vcpus = config.vcpus,
-                             .kernel = config.kernel,
-                             .hostname = config.hostname,
-                             .kernel_args = config.kernel_args,
-                             .cold = config.cold != 0,
-                             .rootfs = image->result.rootfs,
-                             .processes_max = config.processes_max,
-                             .lifetime_ms = config.lifetime_ms,
-                         },
-                         &machine->machine, err);
-    if (rc) {
-        sm_machine_free(machine);
-        return rc;
-    }
-    *ret = machine;
-    return 0;
+    if (!image == !config.snapshot)
+        return fail(err, SM_EINVAL,
+                    "a machine is made of an image, or of a snapshot: this has "
+                    "%s",
+                    image ? "both" : "neither");
+    if (!image)
+        return machine_make_from(host, &config, ret, err);
+    return machine_make(host,
+                        &(struct machine_source){
+                            .defaults = &image->result.config,
+                            .image = image->result.digest,
+                            .image_name = image->name,
+                            .rootfs = image->result.rootfs,
+                            .rootfs_fd = image->rootfs_fd,
+                            .parent = "",
+                        },
+                        &config, ret, err);
 }
 
 void sm_machine_free(struct sm_machine *machine)
@@ -214,10 +255,15 @@ void sm_machine_free(struct sm_machine *machine)
     machine_free(machine->machine);
     if (machine->rootfs_fd >= 0)
         close(machine->rootfs_fd);
+    if (machine->snapshot)
+        shelf_snapshot_done(machine->snapshot);
+    free(machine->snapshot);
     image_config_done(&machine->defaults);
     image_strings_done(&machine->labels);
     free(machine->name);
     free(machine->image);
+    free(machine->image_name);
+    free(machine->parent);
     free(machine);
 }
 

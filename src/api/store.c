@@ -1,5 +1,7 @@
 /* store.c: what is kept. */
 #include "api/inside.h"
+
+#include "api/kept.h"
 #include "base/own.h"
 #include "machine/storing.h"
 
@@ -46,6 +48,8 @@ int sm_store_inspect(struct sm_host *host, const char *name, char **ret,
     const char *const words[] = {"inspect", "--", name, NULL};
     struct machine_paths paths = host_paths(host);
 
+    if (kept_snapshot(name))
+        return kept_inspect(host, kept_snapshot(name), ret, err);
     return storing_ask(
         &paths, &(struct storing_request){.arguments = words, .file = -1}, ret,
         err);
@@ -72,6 +76,8 @@ int sm_store_remove(struct sm_host *host, const char *name, unsigned flags,
 
     if (rc)
         return rc;
+    if (kept_snapshot(name))
+        return kept_remove(host, kept_snapshot(name), report, context, err);
     return ask(host,
                &(struct storing_request){.arguments = force ? forced : words,
                                          .file = -1,
@@ -161,5 +167,45 @@ int sm_store_save(struct sm_host *host, const char *const *names,
     words[used++] = "--";
     memcpy(words + used, names, count * sizeof *names);
     return ask(host, &(struct storing_request){.arguments = words, .file = fd},
+               err);
+}
+
+int sm_store_copy(struct sm_host *host, const char *from, const char *to,
+                  const struct sm_image_config *given, struct sm_error *err)
+{
+    enum { FIXED = 8 };
+    AUTO_FREE const char **words = NULL;
+    struct sm_image_config config;
+    size_t more = 0;
+    size_t used = 0;
+    int rc = 0;
+
+    sm_image_config_init(&config);
+    if (given)
+        rc = config_copy(&config, sizeof config, given, "sm_image_config", err);
+    if (rc)
+        return rc;
+    while (config.insecure && config.insecure[more])
+        more++;
+    words = calloc(FIXED + 2 * more, sizeof *words);
+    if (!words)
+        return fail(err, SM_ENOMEM, "copy: out of memory");
+    words[used++] = "copy";
+    if (config.platform) {
+        words[used++] = "--platform";
+        words[used++] = config.platform;
+    }
+    for (size_t i = 0; i < more; i++) {
+        words[used++] = "--insecure";
+        words[used++] = config.insecure[i];
+    }
+    words[used++] = "--";
+    words[used++] = from;
+    words[used++] = to;
+    return ask(host,
+               &(struct storing_request){.arguments = words,
+                                         .file = -1,
+                                         .progress = config.progress,
+                                         .context = config.context},
                err);
 }

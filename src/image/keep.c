@@ -2,10 +2,10 @@
 #include "image/keep.h"
 
 #include "base/bytes.h"
+#include "oci/json.h"
 #include "oci/lease.h"
 #include "platform/file.h"
 #include "rootfs/store.h"
-#include "json/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +21,7 @@ static const struct {
     {"tag", 2, 2, keep_tag},       {"remove", 1, 1, keep_remove},
     {"prune", 0, 0, keep_prune},   {"verify", 0, 0, keep_verify},
     {"load", 0, 0, keep_load},     {"save", 1, 256, keep_save},
+    {"digest", 0, 0, keep_digest},
 };
 
 bool keep_knows(const char *verb, const struct keep_request *request)

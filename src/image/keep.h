@@ -10,6 +10,7 @@
  *     load [--file N] [--name NAME]
  *                                 the images of an archive
  *     save [--file N] [--format oci-archive|docker-archive] NAME...
+ *     digest [--file N]           of one file, which is none of an image's
  *
  * How it works
  *   Whoever only looks opens a view of the store. Whoever removes holds its
@@ -56,6 +57,7 @@ keep_fn keep_prune;
 keep_fn keep_verify;
 keep_fn keep_load;
 keep_fn keep_save;
+keep_fn keep_digest;
 
 /* ---- what they share ---- */
 

@@ -156,20 +156,19 @@ struct preparing {
     struct image_result *result;
 };
 
-static void tell_progress(const struct imaging_request *request,
-                          const struct frame *frame)
+void imaging_tell_progress(imaging_progress_fn *fn, void *context,
+                           const struct frame *frame)
 {
     struct image_progress progress;
 
-    if (!request->progress || image_get_progress(frame, &progress, NULL) != 0)
+    if (!fn || image_get_progress(frame, &progress, NULL) != 0)
         return;
-    request->progress(request->context,
-                      &(struct sm_progress){.what = progress.step,
-                                            .done = progress.done,
-                                            .total = progress.total,
-                                            .layer = progress.layer,
-                                            .number = progress.number,
-                                            .count = progress.count});
+    fn(context, &(struct sm_progress){.what = progress.step,
+                                      .done = progress.done,
+                                      .total = progress.total,
+                                      .layer = progress.layer,
+                                      .number = progress.number,
+                                      .count = progress.count});
     image_progress_done(&progress);
 }
 
@@ -180,7 +179,8 @@ static int take_prepared(void *context, const struct frame *frame,
     int rc;
 
     if (frame->type == IMAGE_PROGRESS) {
-        tell_progress(preparing->request, frame);
+        imaging_tell_progress(preparing->request->progress,
+                              preparing->request->context, frame);
         return 0;
     }
     rc = image_get_result(frame, preparing->result, err);

@@ -41,6 +41,10 @@ int imaging_prepare(const struct machine_paths *paths,
                     struct image_result *ret, int *ret_fd,
                     struct sm_error *err);
 
+/* Hand a frame of progress on to (fn), which may be NULL. */
+void imaging_tell_progress(imaging_progress_fn *fn, void *context,
+                           const struct frame *frame);
+
 /* ---- any work of the program ---- */
 
 /* What the program is started with. Strings stay the caller's. */

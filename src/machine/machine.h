@@ -106,11 +106,12 @@ struct machine_captured {
  * Capture (machine) as it is now, which goes on afterwards, whatever comes of
  * it. Turns the loop until all is written.
  *
- * ret      in: what its manifest says of the image and of commands; here come
- *          the rest, but for file sizes and digests (shelf_finish() and
- *          snapshots_note_digests() know these), and the descriptors: to files
- *          that have names, had some, or never had, all on the file system of
- *          HOME where that is possible.
+ * ret      in: what its manifest says of the image and of commands, and, of a
+ *          machine of a snapshot, (origin.programs, own_kernel) and digests.
+ *          Here come the rest, but for file sizes and digests (shelf_finish()
+ *          and snapshots_note_digests() know these), and the descriptors: to
+ *          files that have names, had some, or never had, on the file system
+ *          of HOME where that is possible.
  * Returns  0, SM_ESTATE (does not run; the program has ended), SM_ETIMEOUT,
  *          SM_EGUEST, SM_ENOTSUP, SM_ENOSPC, SM_ENOMEM, SM_EIO.
  */

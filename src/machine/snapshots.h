@@ -14,28 +14,32 @@
 #include "machine/imaging.h"
 #include "shelf/shelf.h"
 
-/* The files (kernel_fd) and (initrd_fd), for (origin.programs): *ret is the
- * caller's. SM_ENOMEM, SM_EIO. */
+/* What a machine that boots (kernel_fd) and (initrd_fd) is to say when it is
+ * captured, in (origin.programs): *ret is the caller's. SM_ENOMEM, SM_EIO. */
 int snapshots_describe(int kernel_fd, int initrd_fd, char **ret,
                        struct sm_error *err);
 
 /* This host's, "x86_64": *ret is the caller's. SM_ENOMEM, SM_EIO. */
 int snapshots_architecture(char **ret, struct sm_error *err);
 
-/* Fill (origin.kernel_digest) and (origin.agent_digest) in. Takes some 10 ms,
- * in a process of its own. */
-int snapshots_note_digests(const struct machine_paths *paths, int kernel_fd,
-                           int initrd_fd, struct snapshot_origin *origin,
+/*
+ * Fill (origin.kernel_digest) and (origin.agent_digest) in, unless the machine
+ * brought them from its snapshot. Takes some 10 ms, in a process of its own.
+ *
+ * kernel       its config's, NULL: the installation's.
+ * Returns      0, SM_ENOTSUP (the files are no longer those that it was booted
+ *              with), or as imaging_run().
+ */
+int snapshots_note_digests(const struct machine_paths *paths,
+                           const char *kernel, struct snapshot_origin *origin,
                            struct sm_error *err);
 
 /*
- * May a machine of (manifest), of the snapshot (name), go on here, where
- * (kernel_fd) and (initrd_fd) are installed?
+ * May a machine of (snapshot), which was opened as (name), go on here?
  * Returns 0, or SM_ENOTSUP and which of architecture, kernel and agent is
  * another one. (Hypervisor and processors are the worker's to compare.)
  */
 int snapshots_check(const struct machine_paths *paths, const char *name,
-                    const struct snapshot_manifest *manifest, int kernel_fd,
-                    int initrd_fd, struct sm_error *err);
+                    struct shelf_snapshot *snapshot, struct sm_error *err);
 
 #endif

@@ -66,6 +66,8 @@ static int take_frame(void *context, const struct frame *frame,
         rc = image_get_text(frame, asking->text, err);
         return rc ? rc : 1;
     case IMAGE_PROGRESS:
+        imaging_tell_progress(asking->request->progress,
+                              asking->request->context, frame);
         return 0;
     default:
         return fail(err, SM_EPROTO, "supermachine-image: message %u",

@@ -12,11 +12,12 @@ typedef void storing_change_fn(void *context,
 
 /* What is wanted. Strings stay the caller's. */
 struct storing_request {
-    const char *const *arguments; /* of the program, from its verb on; NULL at
-                                     the end                                 */
-    int file;                     /* "--file=4" of the arguments; -1: none   */
-    storing_stored_fn *stored;    /* or NULL                                 */
-    storing_change_fn *change;    /* or NULL                                 */
+    const char *const *arguments;  /* of the program, from its verb on; NULL at
+                                      the end                                 */
+    int file;                      /* "--file=4" of the arguments; -1: none   */
+    storing_stored_fn *stored;     /* or NULL                                 */
+    storing_change_fn *change;     /* or NULL                                 */
+    imaging_progress_fn *progress; /* or NULL                                */
     void *context;
 };
 

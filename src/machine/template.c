@@ -34,35 +34,49 @@ static uint64_t hash(const char *text)
     return value;
 }
 
+int template_programs(int kernel_fd, int initrd_fd,
+                      char to[TEMPLATE_PROGRAMS_MAX], struct sm_error *err)
+{
+    char files[2][128];
+    struct stat st;
+
+    if (fstat(kernel_fd, &st) != 0)
+        return fail_os(err, "guest kernel");
+    describe(files[0], sizeof files[0], "kernel", &st);
+    if (fstat(initrd_fd, &st) != 0)
+        return fail_os(err, "guest agent");
+    describe(files[1], sizeof files[1], "agent", &st);
+    snprintf(to, TEMPLATE_PROGRAMS_MAX, "%s, %s", files[0], files[1]);
+    return 0;
+}
+
 int template_key_make(const struct machine_paths *paths, uint64_t memory_bytes,
                       uint32_t vcpus, int kernel_fd, int initrd_fd,
                       struct template_key *ret, struct sm_error *err)
 {
     AUTO_FREE char *worker = NULL;
-    char files[3][128];
+    char programs[TEMPLATE_PROGRAMS_MAX];
+    char program[128];
     struct utsname host;
     struct stat st;
+    int rc = template_programs(kernel_fd, initrd_fd, programs, err);
 
+    if (rc)
+        return wrap(err, rc, "template");
     if (asprintf(&worker, "%s/supermachine-vmm", paths->runtime_dir) < 0) {
         worker = NULL;
         return fail(err, SM_ENOMEM, "template: out of memory");
     }
-    if (fstat(kernel_fd, &st) != 0)
-        return fail_os(err, "template: guest kernel");
-    describe(files[0], sizeof files[0], "kernel", &st);
-    if (fstat(initrd_fd, &st) != 0)
-        return fail_os(err, "template: guest agent");
-    describe(files[1], sizeof files[1], "agent", &st);
     if (stat(worker, &st) != 0)
         return fail_os(err, "template: %s", worker);
-    describe(files[2], sizeof files[2], "worker", &st);
+    describe(program, sizeof program, "worker", &st);
     if (uname(&host) != 0)
         return fail_os(err, "template: name of the host's kernel");
     ret->memory_bytes = memory_bytes;
     ret->vcpus = vcpus;
     snprintf(ret->label, sizeof ret->label,
-             "template %d, %s, %s, %s, memory %llu, vcpus %u, host %s %s %s",
-             TEMPLATE_VERSION, files[0], files[1], files[2],
+             "template %d, %s, %s, memory %llu, vcpus %u, host %s %s %s",
+             TEMPLATE_VERSION, programs, program,
              (unsigned long long)memory_bytes, vcpus, host.sysname,
              host.release, host.version);
     snprintf(ret->name, sizeof ret->name, "%016llx",

@@ -29,7 +29,11 @@
 
 #include <stdint.h>
 
-enum { TEMPLATE_LABEL_MAX = 1024, TEMPLATE_NAME_MAX = 24 };
+enum {
+    TEMPLATE_LABEL_MAX = 1024,
+    TEMPLATE_NAME_MAX = 24,
+    TEMPLATE_PROGRAMS_MAX = 260
+};
 
 /* What a template is of. */
 struct template_key {
@@ -44,6 +48,10 @@ struct template_key {
 int template_key_make(const struct machine_paths *paths, uint64_t memory_bytes,
                       uint32_t vcpus, int kernel_fd, int initrd_fd,
                       struct template_key *ret, struct sm_error *err);
+
+/* Which files kernel and agent are, and whether they changed. SM_EIO. */
+int template_programs(int kernel_fd, int initrd_fd,
+                      char to[TEMPLATE_PROGRAMS_MAX], struct sm_error *err);
 
 /* HOME/templates, (name) and (ending) in one. The caller frees *ret. */
 int template_path(const struct machine_paths *paths, const char *name,

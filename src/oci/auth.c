@@ -2,7 +2,7 @@
 #include "oci/auth.h"
 
 #include "base/own.h"
-#include "json/json.h"
+#include "oci/json.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #include "oci/bundle.h"
 
 #include "base/bytes.h"
+#include "oci/json.h"
 #include "platform/file.h"
-#include "json/json.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
 
 #include "base/bytes.h"
 #include "oci/config.h"
+#include "oci/json.h"
 #include "oci/reach.h"
-#include "json/json.h"
 
 #include <string.h>
 

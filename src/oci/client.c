@@ -1,10 +1,10 @@
 /* client.c: speaking to one repository; see client.h. */
 #include "oci/client.h"
 
+#include "base/near.h"
 #include "oci/auth.h"
 #include "oci/credentials.h"
-#include "oci/near.h"
-#include "json/json.h"
+#include "oci/json.h"
 
 #include <curl/curl.h>
 #include <stdio.h>

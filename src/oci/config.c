@@ -2,8 +2,8 @@
 #include "oci/config.h"
 
 #include "base/own.h"
+#include "oci/json.h"
 #include "oci/manifest.h"
-#include "json/json.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,9 +4,9 @@
 
 #include "base/own.h"
 #include "oci/auth.h"
+#include "oci/json.h"
 #include "platform/file.h"
 #include "platform/helper.h"
-#include "json/json.h"
 
 #include <ctype.h>
 #include <errno.h>

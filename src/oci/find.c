@@ -1,8 +1,8 @@
 /* find.c: which entry of a list of images is meant; see find.h. */
 #include "oci/find.h"
 
+#include "base/near.h"
 #include "base/own.h"
-#include "oci/near.h"
 
 #include <stdio.h>
 #include <string.h>

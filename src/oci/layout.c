@@ -3,8 +3,8 @@
 
 #include "base/own.h"
 #include "oci/find.h"
+#include "oci/json.h"
 #include "platform/file.h"
-#include "json/json.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,9 +5,9 @@
 #include "oci/config.h"
 #include "oci/digests.h"
 #include "oci/docker.h"
+#include "oci/json.h"
 #include "oci/layout.h"
 #include "oci/store.h"
-#include "json/json.h"
 
 #include <string.h>
 

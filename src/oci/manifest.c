@@ -3,7 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/own.h"
-#include "json/json.h"
+#include "oci/json.h"
 
 #include <stdio.h>
 #include <string.h>

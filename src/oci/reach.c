@@ -2,7 +2,7 @@
 #include "oci/reach.h"
 
 #include "oci/digests.h"
-#include "json/json.h"
+#include "oci/json.h"
 
 OWN_DEFINE(struct blob, blob_close)
 

@@ -4,8 +4,8 @@
 #include "base/bytes.h"
 #include "oci/client.h"
 #include "oci/image.h"
+#include "oci/json.h"
 #include "oci/store.h"
-#include "json/json.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,10 +3,10 @@
 
 #include "base/bytes.h"
 #include "oci/digests.h"
+#include "oci/json.h"
 #include "oci/reach.h"
 #include "oci/spool.h"
 #include "platform/file.h"
-#include "json/json.h"
 
 #include <archive.h>
 #include <archive_entry.h>

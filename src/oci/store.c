@@ -2,10 +2,10 @@
 #include "oci/store.h"
 
 #include "base/bytes.h"
+#include "oci/json.h"
 #include "oci/lease.h"
 #include "platform/file.h"
 #include "platform/random.h"
-#include "json/json.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -37,6 +37,15 @@ int file_find_data(int fd, uint64_t from, uint64_t end, uint64_t *first,
  * Returns 0, SM_ENOENT (its last name was removed) or what flock(2) says. */
 int file_hold(int fd, struct sm_error *err);
 
+/* Fill the empty file (to) with what (from) holds: holes stay holes, and where
+ * the file system can, both share what is on the disk.
+ * Returns 0, SM_ENOSPC, SM_EIO. */
+int file_copy(int from, int to, struct sm_error *err);
+/* From (*at) on, where do the next bytes of (fd) begin that are no hole, and
+ * where do they end? *ret_end 0: there are none. */
+int file_next_data(int fd, uint64_t *at, uint64_t *ret_end,
+                   struct sm_error *err);
+
 /* Make (path) and the folders above it, mode 0700 where they are missing. */
 int folder_make(const char *path, struct sm_error *err);
 

@@ -65,6 +65,9 @@ int shelf_add(struct shelf_folder *folder, unsigned file, int fd,
 int shelf_add_new(struct shelf_folder *folder, unsigned file, int *ret,
                   struct sm_error *err);
 
+/* A snapshot has the name, or something has that may not be replaced by one. */
+bool shelf_has(const char *home, const char *name);
+
 struct shelf_finish {
     const char *name; /* NULL: a temporary snapshot, nothing is synced */
     bool replace;     /* one that has the name goes                    */
@@ -95,19 +98,18 @@ void shelf_free(struct shelf_folder *folder);
 int shelf_open(const char *home, const char *name, struct shelf_snapshot *ret,
                struct sm_error *err);
 
-/* Once (origin.programs) of an opened one was found to be no longer true, and
- * its digests still were: let the next start find that out faster. A failure
- * means nothing. */
+/* Of an opened one, (origin.programs) was no longer true, its digests still
+ * were, and it has been put right in (snapshot): let the next start find that
+ * out faster. A failure means nothing. */
 void shelf_note_programs(const char *home, const char *name,
-                         const struct snapshot_manifest *manifest);
+                         const struct shelf_snapshot *snapshot);
 
 /* One that is there. */
 struct shelf_item {
     const char *name;
     const struct snapshot_manifest *manifest;
-    uint64_t own_bytes;    /* that would become free without it       */
-    uint64_t shared_bytes; /* of files that have other names, or that
-                              nobody counts: those of root file systems */
+    uint64_t own_bytes;    /* that would become free without it */
+    uint64_t shared_bytes; /* of files that have other names    */
 };
 
 /* A result other than 0 ends the walk. */

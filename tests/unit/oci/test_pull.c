@@ -2,8 +2,8 @@
  * store that keeps what was pulled. */
 #include "stand.h"
 
+#include "base/near.h"
 #include "oci/auth.h"
-#include "oci/near.h"
 #include "oci/reference.h"
 #include "oci/store.h"
 

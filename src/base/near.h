@@ -1,6 +1,6 @@
 /* near.h: of many names, those that somebody may have meant. */
-#ifndef SM_OCI_NEAR_H
-#define SM_OCI_NEAR_H
+#ifndef SM_BASE_NEAR_H
+#define SM_BASE_NEAR_H
 
 #include <stddef.h>
 

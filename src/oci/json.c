@@ -1,5 +1,5 @@
-/* json.c: JSON documents and their fields; see json.h. */
-#include "json/json.h"
+/* json.c: JSON documents of images; see json.h. */
+#include "oci/json.h"
 
 static int parse_type(const void *bytes, size_t count, json_type type,
                       json_t **ret, struct sm_error *err)

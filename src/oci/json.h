@@ -4,8 +4,8 @@
  * key, a NUL in a string or bytes that are no UTF-8 is refused. A field that is
  * null counts as missing.
  */
-#ifndef SM_JSON_JSON_H
-#define SM_JSON_JSON_H
+#ifndef SM_OCI_JSON_H
+#define SM_OCI_JSON_H
 
 #include "base/error.h"
 

@@ -1,5 +1,5 @@
 /* near.c: names that are like another one; see near.h. */
-#include "oci/near.h"
+#include "base/near.h"
 
 #include <stdio.h>
 #include <string.h>
