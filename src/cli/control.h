@@ -29,9 +29,16 @@
  *                                       of its command, and CONTROL_ENDED.
  *                                       SIGNAL and RESIZE are for it
  *   CONTROL_INPUT   bytes               none: for the command's stdin
+ *   CONTROL_DETACH                      none: this client leaves, see below
  *
  *   CONTROL_ENDED   exited (0, 1), code or signal, out of memory (0, 1)
  *   CONTROL_FAILED  SM_E* code, message
+ *
+ *   A machine that was started on a terminal has one client from the beginning,
+ *   over a pair of sockets that `run` made (front.h). It gets, before anything
+ *   else, CONTROL_MORE, when the machine is about to start, and CONTROL_DONE
+ *   with the machine's name when it runs; from then on it is attached. If it
+ *   goes away without CONTROL_DETACH the machine ends.
  */
 #ifndef SM_CLI_CONTROL_H
 #define SM_CLI_CONTROL_H
@@ -54,6 +61,7 @@ enum control_type {
     CONTROL_TOP,
     CONTROL_ATTACH,
     CONTROL_INPUT,
+    CONTROL_DETACH,
     CONTROL_DONE = 64,
     CONTROL_ENDED,
     CONTROL_FAILED,

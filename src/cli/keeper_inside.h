@@ -15,6 +15,7 @@ struct client {
     bool waits;                    /* for the machine's command to end */
     bool follows;                  /* the journal */
     bool attached;                 /* to the machine's command */
+    bool owns;                     /* the machine ends with it */
     struct relay out;              /* of the command, to an attached one */
     struct relay in;               /* to the command */
     bool gone;

@@ -289,8 +289,9 @@ static void serve_attach(struct service *service, struct client *client)
 
     if (!service->keeper->logged) {
         rc = text_fail(&err, SM_EBUSY,
-                       "the streams of %s belong to the terminal that runs it: "
-                       "only a machine of run -d can be attached to",
+                       "the streams of %s are those of the command that runs "
+                       "it, not a terminal: only such a machine, or one of "
+                       "run -d, can be attached to",
                        service->keeper->record->name);
         serve_failed(client, rc, &err);
         return;
@@ -325,6 +326,15 @@ static void take_input(struct service *service, struct client *client)
         client->gone = true;
     else
         serve_input(service, client);
+}
+
+/* Who was there from the beginning goes, and the machine stays. */
+static void serve_detach(struct service *service, struct client *client)
+{
+    if (client->owns)
+        service->keeper->left(service->keeper->context);
+    client->owns = false;
+    client->gone = true;
 }
 
 /* The command that SIGNAL and RESIZE of this client are for. */
@@ -387,6 +397,9 @@ void serve_message(struct service *service, struct client *client)
         break;
     case CONTROL_INPUT:
         take_input(service, client);
+        break;
+    case CONTROL_DETACH:
+        serve_detach(service, client);
         break;
     default:
         client->gone = true;
