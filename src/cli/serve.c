@@ -385,7 +385,8 @@ void serve_message(struct service *service, struct client *client)
                     client->reader.header.type == CONTROL_PAUSE);
         break;
     case CONTROL_RENAME:
-        serve_rename(service, client, first ? first : "");
+        /* More than one string is a name with a NUL in it: no name. */
+        serve_rename(service, client, first && !second ? first : "");
         break;
     case CONTROL_STATS:
     case CONTROL_TOP:
