@@ -36,6 +36,15 @@ check machines/detached_lets_go_of_its_streams grep -qE '^[0-9a-f]{64}$' \
     <<<"$both"
 supermachine rm -f quick >/dev/null
 check machines/ps_shows_it [ "$(status_of web)" = 'running ' ]
+for filter in name=we status=running label=tier label=tier=front \
+    "id=${id:0:4}" "ancestor=$image_name"; do
+    expect "machines/ps_filter_${filter%%=*}" 0 '^web$' \
+        supermachine ps -f "$filter" -f name=web --format '{{.Names}}'
+done
+check machines/ps_filter_leaves_out [ -z "$(supermachine ps -aq \
+    -f label=tier=back)$(supermachine ps -q -f status=exited)" ]
+expect machines/ps_bad_filter 125 'must be id=.* or ancestor=' \
+    supermachine ps -f colour=red
 expect machines/exec_status 7 '^in$' \
     supermachine exec web sh -c 'echo in; exit 7'
 expect machines/exec_by_id 0 '' supermachine exec "${id:0:12}" true
