@@ -9,7 +9,9 @@
  *   here. A client that goes away takes its command with it.
  *
  *   to the keeper                       answers
- *   CONTROL_EXEC    "key=value"...      CONTROL_ENDED or CONTROL_FAILED
+ *   CONTROL_EXEC    "key=value"...      CONTROL_ENDED or CONTROL_FAILED; with
+ *                                       "detach=1" CONTROL_DONE once it runs,
+ *                                       and it lives on without the client
  *   CONTROL_FILES   "key=value"...      the same: work on files, see
  *                                       keeper_files.h
  *   CONTROL_SIGNAL  number              none: to the client's own command

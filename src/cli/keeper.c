@@ -67,7 +67,8 @@ static void free_client(struct service *service, struct client *client)
     relay_done(&client->out);
     control_reader_done(&client->reader);
     control_reader_done(&client->streams);
-    close(client->fd);
+    if (client->fd >= 0)
+        close(client->fd);
     free(client);
     service->client_count--;
 }
@@ -134,6 +135,21 @@ static void end_command(struct service *service, struct client *client)
     control_reader_done(&client->streams);
 }
 
+/* One who lets go of his command is told that it has started, and may leave. */
+static void let_go_of_command(struct client *client)
+{
+    if (client->exec && !client->told &&
+        sm_exec_wait_started(client->exec, SM_NOWAIT, NULL) == 0) {
+        client->told = true;
+        serve_failed(client, 0, NULL);
+    }
+    if (client->gone && client->exec && client->told && client->fd >= 0) {
+        close(client->fd);
+        client->fd = -1;
+    }
+    client->gone = !client->exec || (client->gone && client->fd >= 0);
+}
+
 static void look_after_clients(struct service *service)
 {
     struct client **at = &service->clients;
@@ -143,6 +159,8 @@ static void look_after_clients(struct service *service)
 
         if (client->exec)
             end_command(service, client);
+        if (client->lets_go)
+            let_go_of_command(client);
         serve_input(service, client);
         if (!client->gone) {
             at = &client->next;

@@ -8,10 +8,12 @@
 
 struct client {
     struct client *next;
-    int fd;
+    int fd; /* -1: it has gone, and its command lives on */
     struct control_reader reader;
     struct control_reader streams; /* keeps a command's descriptors open */
     struct sm_exec *exec;          /* NULL: none yet */
+    bool lets_go;                  /* of its command once that has started */
+    bool told;                     /* that it has */
     bool waits;                    /* for the machine's command to end */
     bool follows;                  /* the journal */
     bool attached;                 /* to the machine's command */

@@ -47,6 +47,7 @@ struct exec_request {
     struct sm_exec_config config;
     struct option_list argv;
     struct option_list env;
+    bool detach;
 };
 
 static bool read_exec(const struct control_reader *reader,
@@ -70,6 +71,8 @@ static bool read_exec(const struct control_reader *reader,
             config->workdir = value;
         else if (strncmp(at, "user=", 5) == 0)
             config->user = value;
+        else if (strncmp(at, "detach=", 7) == 0)
+            request->detach = *value == '1';
         else if (strncmp(at, "tty=", 4) == 0)
             config->tty = *value == '1';
         else if (strncmp(at, "rows=", 5) == 0)
@@ -121,6 +124,7 @@ static void serve_exec(struct service *service, struct client *client)
         serve_failed(client, rc, &err);
         return;
     }
+    client->lets_go = request.detach;
     events_note(service->keeper->record, "exec_start", "execCommand", command);
     keep_streams(client);
 }

@@ -47,6 +47,13 @@ expect machines/ps_bad_filter 125 'must be id=.* or ancestor=' \
     supermachine ps -f colour=red
 expect machines/exec_status 7 '^in$' \
     supermachine exec web sh -c 'echo in; exit 7'
+expect machines/exec_detached 0 '^$' supermachine exec -d web \
+    sh -c 'echo begun >/tmp/begun; sleep 1; echo done >/tmp/detached'
+expect machines/exec_detached_lives_on 0 '^begun done$' supermachine exec web \
+    sh -c 'until [ -s /tmp/detached ]; do sleep 0.1; done
+        echo $(cat /tmp/begun /tmp/detached)'
+expect machines/exec_detached_not_found 127 'not found' \
+    supermachine exec -d web no-such
 expect machines/exec_by_id 0 '' supermachine exec "${id:0:12}" true
 expect machines/exec_not_found 127 'not found' supermachine exec web no-such
 expect machines/exec_not_executable 126 'not executable' \
