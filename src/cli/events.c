@@ -1,5 +1,5 @@
-/* events.c: `supermachine events`: what happened to machines, and goes on
- * happening. */
+/* events.c: `supermachine events`: what happened to machines and images, and
+ * goes on happening. */
 #include "events.h"
 
 #include "filters.h"
@@ -64,25 +64,30 @@ static struct json_value at(struct json_value event, const char *path)
 static bool matches(const void *thing, const char *key, size_t length,
                     const char *wanted)
 {
-    const struct json_value *event = thing;
     static const struct {
         const char *key;
         const char *path;
         bool beginning;
+        const char *type; /* of events that it is for; NULL: of all */
     } places[] = {
-        {"event", "Action", false},
-        {"machine", "Actor.Attributes.name", false},
-        {"machine", "Actor.ID", true},
-        {"image", "Actor.Attributes.image", false},
-        {"type", "Type", false},
+        {"event", "Action", false, NULL},
+        {"machine", "Actor.Attributes.name", false, "machine"},
+        {"machine", "Actor.ID", true, "machine"},
+        {"image", "Actor.Attributes.image", false, "machine"},
+        {"image", "Actor.Attributes.name", false, "image"},
+        {"image", "Actor.ID", true, "image"},
+        {"type", "Type", false, NULL},
     };
+    const struct json_value *event = thing;
+    char *type = json_text(at(*event, "Type"));
     bool fine = false;
 
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; type && i < sizeof places / sizeof places[0]; i++) {
         char *text;
 
         if (strlen(places[i].key) != length ||
-            memcmp(places[i].key, key, length) != 0)
+            memcmp(places[i].key, key, length) != 0 ||
+            (places[i].type && strcmp(places[i].type, type) != 0))
             continue;
         text = json_text(at(*event, places[i].path));
         if (text && places[i].beginning)
@@ -91,6 +96,7 @@ static bool matches(const void *thing, const char *key, size_t length,
             fine |= strcmp(text, wanted) == 0;
         free(text);
     }
+    free(type);
     return fine;
 }
 
@@ -366,7 +372,7 @@ static int run_events(int count, char **arguments)
 const struct verb verb_events = {
     .name = "events",
     .usage = "[OPTIONS]",
-    .summary = "Show what happens to machines",
+    .summary = "Show what happens to machines and images",
     .details =
         "Goes on until --until, or Ctrl-C. The events are:\n"
         "  create, start, die, destroy  of a machine; die has its exit status\n"
@@ -377,7 +383,11 @@ const struct verb verb_events = {
         "  oom                          the guest killed a process for want "
         "of\n"
         "                               memory\n"
-        "  panic                        the guest's kernel panicked",
+        "  panic                        the guest's kernel panicked\n"
+        "  pull, load, tag, save        of an image\n"
+        "  untag, delete                of an image's name; of what nothing "
+        "refers to\n"
+        "                               any more",
     .options = events_option_table,
     .option_count = sizeof events_option_table / sizeof events_option_table[0],
     .group = VERB_MACHINES,
