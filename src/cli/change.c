@@ -1,6 +1,7 @@
 /* change.c: what became of things of the store; see change.h. */
 #include "change.h"
 
+#include "events.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -13,9 +14,11 @@ void change_print(void *context, const struct sm_store_change *change)
     switch (change->kind) {
     case SM_STORE_UNTAGGED:
         printf("Untagged: %s\n", change->what);
+        events_note_image("untag", change->what, change->what);
         break;
     case SM_STORE_DELETED:
         printf("Deleted: %s\n", change->what);
+        events_note_image("delete", change->what, change->what);
         break;
     case SM_STORE_KEPT:
         complain("%s stays: %s", change->what, change->why);
@@ -26,6 +29,7 @@ void change_print(void *context, const struct sm_store_change *change)
         break;
     case SM_STORE_LOADED:
         printf("Loaded image: %s\n", change->what);
+        events_note_image("load", change->what, change->what);
         break;
     }
 }

@@ -14,7 +14,7 @@ struct change_sum {
 
 /* For the calls of the store; (context) is a struct change_sum. One line for
  * each, "Deleted: sha256:...", as Docker words it; what was kept goes to
- * standard error. */
+ * standard error. What went or came is an event, too (events.h). */
 void change_print(void *context, const struct sm_store_change *change);
 
 #endif

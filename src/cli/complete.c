@@ -22,6 +22,8 @@ static const struct {
     const char *arguments[4];
 } sources[] = {
     {"MACHINE", "ps", {"--all", "--format", "{{.Names}}", NULL}},
+    /* The first half of MACHINE:PATH. */
+    {"MACHINE:", "ps", {"--format", "{{.Names}}:", NULL}},
     {"IMAGE", "images", {"--format", "{{.Repository}}:{{.Tag}}", NULL}},
 };
 
@@ -96,9 +98,10 @@ static void offer_value(const struct question *question, const char *word,
     char name[64];
 
     snprintf(name, sizeof name, "%.*s", (int)length, word);
-    if (strcmp(name, "FROM") == 0 || strcmp(name, "TO") == 0)
+    if (strcmp(name, "FROM") == 0 || strcmp(name, "TO") == 0) {
         puts(":files");
-    else if (memchr(word, '|', length))
+        snprintf(name, sizeof name, "MACHINE:");
+    } else if (memchr(word, '|', length))
         offer_words(question, word, length);
     else if (strcmp(name, "FILE") == 0)
         puts(":files");

@@ -9,7 +9,9 @@
  *   here. A client that goes away takes its command with it.
  *
  *   to the keeper                       answers
- *   CONTROL_EXEC    "key=value"...      CONTROL_ENDED or CONTROL_FAILED
+ *   CONTROL_EXEC    "key=value"...      CONTROL_ENDED or CONTROL_FAILED; with
+ *                                       "detach=1" CONTROL_DONE once it runs,
+ *                                       and it lives on without the client
  *   CONTROL_FILES   "key=value"...      the same: work on files, see
  *                                       keeper_files.h
  *   CONTROL_SIGNAL  number              none: to the client's own command
@@ -29,9 +31,16 @@
  *                                       of its command, and CONTROL_ENDED.
  *                                       SIGNAL and RESIZE are for it
  *   CONTROL_INPUT   bytes               none: for the command's stdin
+ *   CONTROL_DETACH                      none: this client leaves, see below
  *
  *   CONTROL_ENDED   exited (0, 1), code or signal, out of memory (0, 1)
  *   CONTROL_FAILED  SM_E* code, message
+ *
+ *   A machine that was started on a terminal has one client from the beginning,
+ *   over a pair of sockets that `run` made (front.h). It gets, before anything
+ *   else, CONTROL_MORE, when the machine is about to start, and CONTROL_DONE
+ *   with the machine's name when it runs; from then on it is attached. If it
+ *   goes away without CONTROL_DETACH the machine ends.
  */
 #ifndef SM_CLI_CONTROL_H
 #define SM_CLI_CONTROL_H
@@ -54,6 +63,7 @@ enum control_type {
     CONTROL_TOP,
     CONTROL_ATTACH,
     CONTROL_INPUT,
+    CONTROL_DETACH,
     CONTROL_DONE = 64,
     CONTROL_ENDED,
     CONTROL_FAILED,

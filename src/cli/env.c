@@ -46,6 +46,7 @@ static bool add_file(struct option_list *env, const char *path)
     FILE *file = fopen(path, "re");
     char *line = NULL;
     size_t capacity = 0;
+    unsigned number = 0;
     bool fine = true;
     ssize_t length;
 
@@ -56,6 +57,12 @@ static bool add_file(struct option_list *env, const char *path)
     while (fine && (length = getline(&line, &capacity, file)) >= 0) {
         const char *word = line + strspn(line, " \t");
 
+        number++;
+        if (memchr(line, '\0', (size_t)length)) {
+            complain("run: --env-file %s: line %u: a NUL", path, number);
+            fine = false;
+            break;
+        }
         line[strcspn(line, "\r\n")] = '\0';
         if (word[0] && word[0] != '#')
             fine = add(env, word, path);

@@ -1,7 +1,8 @@
-/* events.c: `supermachine events`: what happened to machines, and goes on
- * happening. */
+/* events.c: `supermachine events`: what happened to machines and images, and
+ * goes on happening. */
 #include "events.h"
 
+#include "filters.h"
 #include "host.h"
 #include "json.h"
 #include "printable.h"
@@ -60,60 +61,53 @@ static struct json_value at(struct json_value event, const char *path)
 }
 
 /* "die" for a filter's event, a name or the beginning of an ID for machine. */
-static bool matches(struct json_value event, const char *key, size_t length,
+static bool matches(const void *thing, const char *key, size_t length,
                     const char *wanted)
 {
     static const struct {
         const char *key;
         const char *path;
         bool beginning;
+        const char *type; /* of events that it is for; NULL: of all */
     } places[] = {
-        {"event", "Action", false},
-        {"machine", "Actor.Attributes.name", false},
-        {"machine", "Actor.ID", true},
-        {"image", "Actor.Attributes.image", false},
-        {"type", "Type", false},
+        {"event", "Action", false, NULL},
+        {"machine", "Actor.Attributes.name", false, "machine"},
+        {"machine", "Actor.ID", true, "machine"},
+        {"image", "Actor.Attributes.image", false, "machine"},
+        {"image", "Actor.Attributes.name", false, "image"},
+        {"image", "Actor.ID", true, "image"},
+        {"type", "Type", false, NULL},
     };
+    const struct json_value *event = thing;
+    char *type = json_text(at(*event, "Type"));
     bool fine = false;
 
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; type && i < sizeof places / sizeof places[0]; i++) {
         char *text;
 
         if (strlen(places[i].key) != length ||
-            memcmp(places[i].key, key, length) != 0)
+            memcmp(places[i].key, key, length) != 0 ||
+            (places[i].type && strcmp(places[i].type, type) != 0))
             continue;
-        text = json_text(at(event, places[i].path));
+        text = json_text(at(*event, places[i].path));
         if (text && places[i].beginning)
             fine |= *wanted && strncmp(text, wanted, strlen(wanted)) == 0;
         else if (text)
             fine |= strcmp(text, wanted) == 0;
         free(text);
     }
+    free(type);
     return fine;
 }
 
-/* Of filters with the same key one must hold; of several keys all. */
 static bool is_wanted(const struct following *following,
                       struct json_value event)
 {
-    const struct option_list *filters = &following->options->filters;
     int64_t when = (int64_t)json_number(at(event, "timeNano"));
 
-    if (when <= following->since_ns ||
-        (following->until_ns && when > following->until_ns))
-        return false;
-    for (size_t i = 0; i < filters->count; i++) {
-        size_t length = strcspn(filters->item[i], "=");
-        bool one = false;
-
-        for (size_t j = 0; j < filters->count; j++)
-            if (strncmp(filters->item[j], filters->item[i], length + 1) == 0)
-                one |= matches(event, filters->item[i], length,
-                               filters->item[j] + length + 1);
-        if (!one)
-            return false;
-    }
-    return true;
+    return when > following->since_ns &&
+           (!following->until_ns || when <= following->until_ns) &&
+           filters_hold(&following->options->filters, &event, matches);
 }
 
 static void write_text(struct json_value value)
@@ -301,25 +295,6 @@ static bool parse_time(const char *name, const char *text, int64_t *ret)
     return false;
 }
 
-static bool check_filters(const struct option_list *filters)
-{
-    static const char *const keys[] = {"event=", "machine=", "image=", "type="};
-
-    for (size_t i = 0; i < filters->count; i++) {
-        bool known = false;
-
-        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
-            known |= strncmp(filters->item[i], keys[k], strlen(keys[k])) == 0;
-        if (known)
-            continue;
-        complain("events: --filter %s: must be event=, machine=, image= or "
-                 "type=",
-                 filters->item[i]);
-        return false;
-    }
-    return true;
-}
-
 static bool check_format(const char *format)
 {
     struct template_part part;
@@ -369,6 +344,8 @@ static int list_and_follow(const struct events_options *options)
 
 static int run_events(int count, char **arguments)
 {
+    static const char *const keys[] = {"event", "machine", "image", "type",
+                                       NULL};
     struct events_options options = {0};
     int status = EXIT_OURS;
     char **rest;
@@ -383,7 +360,7 @@ static int run_events(int count, char **arguments)
     case OPTIONS_OK:
         if (rest[0])
             complain("events: %s: no argument is taken", rest[0]);
-        else if (check_filters(&options.filters) &&
+        else if (filters_check("events", &options.filters, keys) &&
                  check_format(options.format))
             status = list_and_follow(&options);
         break;
@@ -395,7 +372,7 @@ static int run_events(int count, char **arguments)
 const struct verb verb_events = {
     .name = "events",
     .usage = "[OPTIONS]",
-    .summary = "Show what happens to machines",
+    .summary = "Show what happens to machines and images",
     .details =
         "Goes on until --until, or Ctrl-C. The events are:\n"
         "  create, start, die, destroy  of a machine; die has its exit status\n"
@@ -406,7 +383,11 @@ const struct verb verb_events = {
         "  oom                          the guest killed a process for want "
         "of\n"
         "                               memory\n"
-        "  panic                        the guest's kernel panicked",
+        "  panic                        the guest's kernel panicked\n"
+        "  pull, load, tag, save        of an image\n"
+        "  untag, delete                of an image's name; of what nothing "
+        "refers to\n"
+        "                               any more",
     .options = events_option_table,
     .option_count = sizeof events_option_table / sizeof events_option_table[0],
     .group = VERB_MACHINES,

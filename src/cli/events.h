@@ -1,4 +1,4 @@
-/* events.h: what happened to machines, for all of them, in one file.
+/* events.h: what happened to machines and images, all of it in one file.
  *
  * How it works
  *   HOME/machines/events has a line of JSON for each, in the form of Docker's;
@@ -20,5 +20,10 @@ enum { EVENTS_FILE_MAX = 1 << 20 };
  */
 void events_note(const struct record *record, const char *action,
                  const char *name, const char *value);
+/*
+ * The same for the image (id), a digest or as it was named, whose name is
+ * (name): "pull", "tag", "untag", "delete", "load" or "save".
+ */
+void events_note_image(const char *action, const char *id, const char *name);
 
 #endif

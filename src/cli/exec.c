@@ -6,6 +6,7 @@
 #include "text.h"
 #include "verbs.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,11 +19,14 @@ struct exec_options {
     const char *user;
     bool interactive; /* as Docker has it; here stdin is always handed on */
     bool tty;
+    bool detach;
 };
 
 #define FIELD(name) offsetof(struct exec_options, name)
 
 static const struct option exec_option_table[] = {
+    {"detach", 'd', OPTION_FLAG, FIELD(detach), NULL,
+     "let it run by itself, without streams, once it has started"},
     {"env", 'e', OPTION_LIST, FIELD(env_given), "NAME=VALUE",
      "set a variable; NAME alone takes the caller's"},
     {"env-file", 0, OPTION_LIST, FIELD(env_files), "FILE",
@@ -40,6 +44,7 @@ static const struct option exec_option_table[] = {
 /* One command, on its way to the keeper and back. */
 struct call {
     int fd;
+    int null; /* --detach: its streams; -1 */
     struct terminal terminal;
     struct forward forward;
 };
@@ -80,8 +85,11 @@ static const struct forward_events forward_events = {
 static int send_command(struct call *call, const struct exec_options *options,
                         char *const *words, bool tty, struct sm_error *err)
 {
-    static const int fds[CONTROL_FDS] = {STDIN_FILENO, STDOUT_FILENO,
-                                         STDERR_FILENO};
+    const int fds[CONTROL_FDS] = {
+        call->null >= 0 ? call->null : STDIN_FILENO,
+        call->null >= 0 ? call->null : STDOUT_FILENO,
+        call->null >= 0 ? call->null : STDERR_FILENO,
+    };
     struct control_message message = {0};
     uint32_t rows;
     uint32_t columns;
@@ -96,6 +104,7 @@ static int send_command(struct call *call, const struct exec_options *options,
     if (options->user)
         control_put(&message, "user=%s", options->user);
     control_put(&message, "tty=%d", tty);
+    control_put(&message, "detach=%d", options->detach);
     if (tty && terminal_size(&rows, &columns)) {
         control_put(&message, "rows=%u", rows);
         control_put(&message, "columns=%u", columns);
@@ -126,9 +135,13 @@ static int call_keeper(struct call *call, const struct exec_options *options,
                        char *const *words, struct sm_exit_status *status,
                        struct sm_error *err)
 {
-    bool tty = options->tty || terminal_is_here();
+    bool tty = options->tty || (!options->detach && terminal_is_here());
     int rc;
 
+    if (options->detach) {
+        rc = send_command(call, options, words, tty, err);
+        return rc ? rc : await_answer(call, status, err);
+    }
     call->forward = (struct forward){
         .events = &forward_events,
         .context = call,
@@ -154,20 +167,28 @@ static int exec_in(const struct exec_options *options, char **rest)
 {
     struct sm_exit_status status = {0};
     struct record record = {.folder = -1, .lock = -1};
-    struct call call = {.fd = -1};
+    struct call call = {.fd = -1, .null = -1};
     struct sm_error err = {0};
     char home[HOME_MAX];
     int rc = cli_home(home, &err);
 
     if (!rc)
         rc = record_find(home, rest[0], &record, &err);
+    if (!rc && options->detach) {
+        call.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        rc = call.null < 0 ? text_fail_os(&err, "/dev/null") : 0;
+    }
     if (!rc)
         rc = call.fd = control_connect(&record, &err);
     if (rc >= 0)
         rc = call_keeper(&call, options, rest + 1, &status, &err);
     if (call.fd >= 0)
         close(call.fd);
+    if (call.null >= 0)
+        close(call.null);
     record_done(&record);
+    if (!rc && options->detach)
+        return 0;
     if (!rc && status.out_of_memory)
         complain("exec: killed: out of memory in the machine");
     if (!rc)

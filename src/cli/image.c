@@ -1,6 +1,7 @@
 /* image.c: finding an image, and telling about it; see image.h. */
 #include "image.h"
 
+#include "events.h"
 #include "progress.h"
 
 #include <stdio.h>
@@ -27,6 +28,23 @@ static struct winsize size_now(void)
         !size.ws_col)
         size = (struct winsize){.ws_row = 24, .ws_col = 80};
     return size;
+}
+
+/* Who is told of image work, and whether it was a pull. */
+struct listener {
+    /* NULL: nobody. */
+    void (*tell)(void *context, const struct sm_progress *event);
+    void *context;
+    bool pulled;
+};
+
+static void listen_to(void *context, const struct sm_progress *event)
+{
+    struct listener *listener = context;
+
+    listener->pulled |= strcmp(event->what, "pull") == 0;
+    if (listener->tell)
+        listener->tell(listener->context, event);
 }
 
 static void show_lines(void *context, const struct sm_progress *event)
@@ -75,6 +93,7 @@ int cli_image_open(struct sm_host *host, const char *reference,
 {
     bool shown = !options->quiet && !options->json && can_draw();
     FILE *json_to = options->json_to ? options->json_to : stdout;
+    struct listener listener = {.pulled = options->refresh};
     struct sm_image_config config;
     struct progress progress;
     int rc;
@@ -84,16 +103,20 @@ int cli_image_open(struct sm_host *host, const char *reference,
     config.platform = options->platform;
     config.refresh = options->refresh;
     config.insecure = options->insecure.item;
+    config.progress = listen_to;
+    config.context = &listener;
     if (options->json) {
-        config.progress = print_line;
-        config.context = json_to;
+        listener.tell = print_line;
+        listener.context = json_to;
     } else if (shown) {
-        config.progress = show_lines;
-        config.context = &progress;
+        listener.tell = show_lines;
+        listener.context = &progress;
     }
     rc = sm_image_prepare(host, reference, &config, ret, err);
     progress_erase(&progress, size_now().ws_col);
     progress_done(&progress);
+    if (!rc && listener.pulled)
+        events_note_image("pull", reference, reference);
     if (!rc && options->json)
         print_result(json_to, *ret);
     return rc;

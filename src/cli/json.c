@@ -161,7 +161,8 @@ static size_t put_utf8(char *to, unsigned code)
 }
 
 /* The escape behind the backslash at *at, which moves behind it. Halves of a
- * pair become U+FFFD: we write such characters as they are. */
+ * pair become U+FFFD, for we write such characters as they are; so does a NUL,
+ * which would end the text. */
 static size_t unescape(const char **at, char *to)
 {
     static const char letters[] = "bfnrt";
@@ -178,7 +179,8 @@ static size_t unescape(const char **at, char *to)
     memcpy(digits, *at + 2, strnlen(*at + 2, 4));
     code = (unsigned)strtoul(digits, NULL, 16);
     *at += 2 + strlen(digits);
-    return put_utf8(to, code >= 0xd800 && code < 0xe000 ? 0xfffd : code);
+    return put_utf8(to, code == 0 || (code >= 0xd800 && code < 0xe000) ? 0xfffd
+                                                                       : code);
 }
 
 char *json_text(struct json_value value)

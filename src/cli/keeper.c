@@ -33,14 +33,16 @@ int64_t keeper_now_ms(void)
 
 /* ------------------------------------------------------------- clients -- */
 
-static void serve_client(struct service *service, struct client *client)
+static void serve_client(struct service *service, struct client *client,
+                         bool hung_up)
 {
     int rc;
 
-    if (!relay_send(&client->out, client->fd))
+    if (!hung_up && !relay_send(&client->out, client->fd))
         client->gone = true;
-    /* What the command has not taken holds up who sends more. */
-    while (!client->gone && !relay_waits(&client->in) &&
+    /* What the command has not taken holds up who sends more; not his last
+     * words, which are there already. */
+    while (!client->gone && (hung_up || !relay_waits(&client->in)) &&
            (rc = control_read(&client->reader, client->fd, false)) != 0) {
         if (rc == 1)
             serve_message(service, client);
@@ -52,16 +54,44 @@ static void serve_client(struct service *service, struct client *client)
 
 static void free_client(struct service *service, struct client *client)
 {
+    struct keeper *keeper = service->keeper;
+
     if (client->attached && !service->ended)
-        events_note(service->keeper->record, "detach", NULL, NULL);
+        events_note(keeper->record, "detach", NULL, NULL);
+    if (client->owns && !service->ended) {
+        service->killed = true;
+        sm_machine_kill(keeper->machine);
+    }
     sm_exec_free(client->exec);
     relay_done(&client->in);
     relay_done(&client->out);
     control_reader_done(&client->reader);
     control_reader_done(&client->streams);
-    close(client->fd);
+    if (client->fd >= 0)
+        close(client->fd);
     free(client);
     service->client_count--;
+}
+
+/* NULL: no memory; (fd) is closed. */
+static struct client *add_client(struct service *service, int fd)
+{
+    struct client *client = calloc(1, sizeof *client);
+
+    /* Nobody who does not read may hold us up. */
+    if (!client || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
+        free(client);
+        close(fd);
+        return NULL;
+    }
+    client->fd = fd;
+    control_reader_init(&client->reader);
+    control_reader_init(&client->streams);
+    client->next = service->clients;
+    service->clients = client;
+    service->client_count++;
+    return client;
 }
 
 static void accept_clients(struct service *service)
@@ -69,23 +99,20 @@ static void accept_clients(struct service *service)
     int fd;
 
     while (service->client_count < CLIENTS_MAX &&
-           (fd = accept(service->listener, NULL, NULL)) >= 0) {
-        struct client *client = calloc(1, sizeof *client);
-
-        /* Nobody who does not read may hold us up. */
-        if (!client || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
-            fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
-            free(client);
-            close(fd);
+           (fd = accept(service->listener, NULL, NULL)) >= 0)
+        if (!add_client(service, fd))
             return;
-        }
-        client->fd = fd;
-        control_reader_init(&client->reader);
-        control_reader_init(&client->streams);
-        client->next = service->clients;
-        service->clients = client;
-        service->client_count++;
-    }
+}
+
+static int add_owner(struct service *service, struct sm_error *err)
+{
+    struct client *client = add_client(service, service->keeper->owner);
+
+    if (!client)
+        return text_fail(err, SM_ENOMEM, "out of memory");
+    client->owns = client->attached = client->waits = true;
+    events_note(service->keeper->record, "attach", NULL, NULL);
+    return 0;
 }
 
 static void end_command(struct service *service, struct client *client)
@@ -108,6 +135,21 @@ static void end_command(struct service *service, struct client *client)
     control_reader_done(&client->streams);
 }
 
+/* One who lets go of his command is told that it has started, and may leave. */
+static void let_go_of_command(struct client *client)
+{
+    if (client->exec && !client->told &&
+        sm_exec_wait_started(client->exec, SM_NOWAIT, NULL) == 0) {
+        client->told = true;
+        serve_failed(client, 0, NULL);
+    }
+    if (client->gone && client->exec && client->told && client->fd >= 0) {
+        close(client->fd);
+        client->fd = -1;
+    }
+    client->gone = !client->exec || (client->gone && client->fd >= 0);
+}
+
 static void look_after_clients(struct service *service)
 {
     struct client **at = &service->clients;
@@ -117,6 +159,8 @@ static void look_after_clients(struct service *service)
 
         if (client->exec)
             end_command(service, client);
+        if (client->lets_go)
+            let_go_of_command(client);
         serve_input(service, client);
         if (!client->gone) {
             at = &client->next;
@@ -279,7 +323,7 @@ static void wait_for_something(struct service *service)
     for (struct client *client = service->clients; client;
          client = client->next)
         if (list[count++].revents)
-            serve_client(service, client);
+            serve_client(service, client, list[count - 1].revents & POLLHUP);
     if (list[1].revents)
         accept_clients(service);
     free(list);
@@ -319,11 +363,15 @@ int keeper_run(struct keeper *keeper, int listener,
                struct sm_exit_status *status, struct sm_error *err)
 {
     struct service service = {.keeper = keeper, .listener = listener};
-    int fd = sm_machine_fd(keeper->machine, err);
+    int rc = sm_machine_fd(keeper->machine, err);
 
-    if (fd < 0) {
+    if (rc < 0 && keeper->owner >= 0)
+        close(keeper->owner);
+    else if (rc >= 0)
+        rc = keeper->owner >= 0 ? add_owner(&service, err) : 0;
+    if (rc) {
         close(listener);
-        return fd;
+        return rc;
     }
     look_after_machine(&service);
     while (!service.ended) {

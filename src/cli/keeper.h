@@ -3,9 +3,11 @@
  * How it works
  *   The process that started a machine keeps it: for `run` in the foreground
  *   that is the command itself, for `run -d` a child of it that has let go of
- *   the terminal. The keeper waits, on one thread, for the machine, for the
- *   socket of its record and for those who are connected to it, and does what
- *   they ask (control.h). It ends when the machine's command does.
+ *   the terminal, and for `run` on a terminal a child whose first client the
+ *   command is (front.h), so that it can leave. The keeper waits, on one
+ * thread, for the machine, for the socket of its record and for those who are
+ * connected to it, and does what they ask (control.h). It ends when the
+ * machine's command does.
  */
 #ifndef SM_CLI_KEEPER_H
 #define SM_CLI_KEEPER_H
@@ -19,6 +21,12 @@ struct keeper {
     struct journal journal;
     /* Its stdout and stderr are SM_BYTES and belong into the journal. */
     bool logged;
+    /* The connection of one who is attached from the beginning, and without
+     * whom the machine ends, unless he says that he leaves: then (left) is
+     * called. -1: nobody. Closed by keeper_run(). */
+    int owner;
+    void (*left)(void *context);
+    void *context;
 };
 
 /*

@@ -8,13 +8,16 @@
 
 struct client {
     struct client *next;
-    int fd;
+    int fd; /* -1: it has gone, and its command lives on */
     struct control_reader reader;
     struct control_reader streams; /* keeps a command's descriptors open */
     struct sm_exec *exec;          /* NULL: none yet */
+    bool lets_go;                  /* of its command once that has started */
+    bool told;                     /* that it has */
     bool waits;                    /* for the machine's command to end */
     bool follows;                  /* the journal */
     bool attached;                 /* to the machine's command */
+    bool owns;                     /* the machine ends with it */
     struct relay out;              /* of the command, to an attached one */
     struct relay in;               /* to the command */
     bool gone;

@@ -1,7 +1,7 @@
 /* launch.c: image -> machine -> command -> its exit status; see run.h. */
-#include "control.h"
+#include "attached.h"
 #include "events.h"
-#include "forward.h"
+#include "front.h"
 #include "host.h"
 #include "keeper.h"
 #include "run.h"
@@ -26,9 +26,16 @@ struct run {
     struct record record;
     struct terminal terminal;
     struct forward forward;
-    bool has_terminal;
-    int report; /* -d: where the parent waits for news; -1 */
+    bool has_terminal; /* and nobody else sees to it */
+    int report;        /* -d: where the parent waits for news; -1 */
+    int owner;         /* on a terminal: the parent's connection; -1 */
 };
+
+/* Its command's streams pass through here, because it may be left alone. */
+static bool is_kept(const struct run *run)
+{
+    return run->options->detach || run->owner >= 0;
+}
 
 static void send_signal(void *context, int number)
 {
@@ -75,18 +82,25 @@ static void report(const struct run_options *options,
 /* -d: the machine is up. Let go of the terminal and tell the parent. */
 static void let_go(struct run *run)
 {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    setsid();
-    for (int fd = 0; null >= 0 && fd <= 2; fd++)
-        dup2(null, fd);
-    if (null > 2)
-        close(null);
+    front_let_go(false);
     /* One that does not listen any more has been killed: we stay. */
     if (write(run->report, run->record.id, RECORD_ID_DIGITS) < 0)
         errno = 0;
     close(run->report);
     run->report = -1;
+}
+
+/* The keys were typed: as if it had been started with -d. */
+static void be_left(void *context)
+{
+    struct run *run = context;
+
+    front_let_go(false);
+    close(run->owner);
+    run->owner = -1;
+    run->record.detached = true;
+    run->record.remove = run->options->remove;
+    record_save(&run->record, NULL);
 }
 
 /*
@@ -100,7 +114,7 @@ static int start_machine(struct run *run, struct sm_error *err)
     int null = -1;
     int rc;
 
-    if (run->options->detach) {
+    if (is_kept(run)) {
         ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     }
@@ -126,10 +140,15 @@ static int keep(struct run *run, int listener, struct sm_exit_status *status,
         .exec = run->exec,
         .journal = {.fd = -1},
         .logged = run->record.logged,
+        .owner = -1,
+        .left = be_left,
+        .context = run,
     };
     int rc = 0;
 
-    if (keeper.logged)
+    if (run->owner >= 0 && !front_tell(run->owner, NULL))
+        rc = text_fail(err, SM_ECANCELED, "nobody waits for it any more");
+    if (!rc && keeper.logged)
         rc = journal_open(&keeper.journal, &run->record, err);
     if (!rc)
         rc = start_machine(run, err);
@@ -149,6 +168,11 @@ static int keep(struct run *run, int listener, struct sm_exit_status *status,
         terminal_set(&run->terminal, TERMINAL_RAW);
     if (!rc && run->options->detach)
         let_go(run);
+    if (!rc && run->owner >= 0) {
+        front_let_go(true);
+        keeper.owner = fcntl(run->owner, F_DUPFD_CLOEXEC, 3);
+        front_tell(run->owner, run->record.name);
+    }
     if (!rc)
         rc = keeper_run(&keeper, listener, status, err);
     else
@@ -195,23 +219,24 @@ static int run_command(struct run *run, struct sm_exit_status *status,
     sm_exec_config_init(&command);
     if (options->timeout_ms != UINT64_MAX)
         command.timeout_ms = (uint32_t)options->timeout_ms;
-    command.tty = options->tty || (!options->detach && terminal_is_here());
+    command.tty = run->record.tty;
     terminal_size(&command.rows, &command.columns);
-    if (!options->detach)
-        command.stdin_fd = STDIN_FILENO;
-    else
+    if (is_kept(run))
         command.stdout_fd = command.stderr_fd = SM_BYTES;
-    if (options->detach && options->interactive)
-        command.stdin_fd = SM_BYTES;
-    run->has_terminal = command.tty && !options->detach;
+    if (run->record.open_stdin)
+        command.stdin_fd = is_kept(run) ? SM_BYTES : STDIN_FILENO;
+    run->has_terminal = command.tty && !is_kept(run);
     rc = sm_exec_new(run->machine, &command, &run->exec, err);
     if (rc)
         return rc;
     listener = control_listen(&run->record, err);
     if (listener < 0)
         return listener;
-    rc = options->detach ? keep(run, listener, status, err)
-                         : keep_in_foreground(run, listener, status, err);
+    rc = is_kept(run) ? keep(run, listener, status, err)
+                      : keep_in_foreground(run, listener, status, err);
+    if (run->owner >= 0)
+        front_await(run->owner);
+    run->owner = -1;
     report(options, run->machine);
     return rc;
 }
@@ -267,9 +292,10 @@ static int make_record(struct run *run, struct sm_error *err)
     record->cpus = options->cpus;
     record->pid = (uint32_t)getpid();
     record->stop_signal = options->stop_signal;
-    record->detached = record->logged = options->detach;
+    record->detached = options->detach;
+    record->logged = is_kept(run);
     record->stop_timeout_ms = (uint32_t)options->stop_timeout_ms;
-    record->tty = options->tty || (!options->detach && terminal_is_here());
+    record->tty = options->tty || run->owner >= 0;
     record->open_stdin = !options->detach || options->interactive;
     /* What nobody named and nobody detached leaves nothing behind. */
     record->remove = options->remove || (!options->detach && !options->name);
@@ -320,12 +346,14 @@ static int make_machine(struct run *run, struct sm_error *err)
 }
 
 /* Everything, in the process that keeps the machine. */
-static int run_here(const struct run_options *options, char **rest, int report)
+static int run_here(const struct run_options *options, char **rest, int report,
+                    int owner)
 {
     struct run run = {.options = options,
                       .rest = rest,
                       .record = {.folder = -1, .lock = -1},
-                      .report = report};
+                      .report = report,
+                      .owner = owner};
     struct sm_exit_status status = {0};
     struct sm_error err = {0};
     bool recorded;
@@ -394,7 +422,7 @@ static int run_detached(const struct run_options *options, char **rest)
     child = fork();
     if (child == 0) {
         close(ends[0]);
-        exit(run_here(options, rest, ends[1]));
+        exit(run_here(options, rest, ends[1], -1));
     }
     close(ends[1]);
     if (child < 0) {
@@ -409,6 +437,12 @@ static int run_detached(const struct run_options *options, char **rest)
 
 int run_image(const struct run_options *options, char **words)
 {
-    return options->detach ? run_detached(options, words)
-                           : run_here(options, words, -1);
+    int owner = -1;
+    int status = -1;
+
+    if (options->detach)
+        return run_detached(options, words);
+    if (terminal_is_here())
+        status = front_open(&options->detach_keys, &owner);
+    return status >= 0 ? status : run_here(options, words, -1, owner);
 }

@@ -1,4 +1,4 @@
-/* logs.c: `supermachine logs`: what a detached machine's command wrote. */
+/* logs.c: `supermachine logs`: what a machine's command wrote. */
 #include "control.h"
 #include "host.h"
 #include "journal.h"
@@ -100,7 +100,8 @@ static int show(const struct logs_options *options, const struct record *record,
     FILE *from;
 
     if (!record->logged) {
-        complain("logs: what %s writes goes to the terminal that runs it",
+        complain("logs: what %s writes goes where the command that runs it "
+                 "has its output: only of run -d, or of a terminal, it is kept",
                  record->name);
         return 1;
     }
@@ -164,8 +165,10 @@ static int run_logs(int count, char **arguments)
 const struct verb verb_logs = {
     .name = "logs",
     .usage = "[OPTIONS] MACHINE",
-    .summary = "Show what a detached machine's command wrote",
-    .details = "Standard output and standard error are kept apart.",
+    .summary = "Show what a machine's command wrote",
+    .details =
+        "What a machine of run -d wrote is kept, and what one on a terminal "
+        "did.\nStandard output and standard error are kept apart.",
     .options = logs_option_table,
     .option_count = sizeof logs_option_table / sizeof logs_option_table[0],
     .group = VERB_MACHINES,

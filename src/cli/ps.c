@@ -1,4 +1,5 @@
 /* ps.c: `supermachine ps`: the machines there are. */
+#include "filters.h"
 #include "host.h"
 #include "human.h"
 #include "listing.h"
@@ -15,6 +16,7 @@ struct ps_options {
     bool all;
     uint32_t last;
     bool latest;
+    struct option_list filters;
 };
 
 #define FIELD(name) offsetof(struct ps_options, name)
@@ -25,6 +27,9 @@ static const struct option ps_option_table[] = {
      "only the N that were made last, ended or not"},
     {"latest", 'l', OPTION_FLAG, FIELD(latest), NULL,
      "only the one that was made last, ended or not"},
+    {"filter", 'f', OPTION_LIST, FIELD(filters), "KEY=VALUE",
+     "only those whose id, name, label, status, exited (its code) or ancestor "
+     "(the image) is this"},
     LISTING_OPTION_ROWS(ps_options, listing),
 };
 
@@ -130,12 +135,68 @@ static void add_row(struct listing *listing, const struct record *record)
         listing_number(listing, PID, record->pid, NULL);
 }
 
+/* "A=B", or "A" for any value of it, is a line of (labels). */
+static bool has_label(const char *labels, const char *wanted)
+{
+    size_t length = strlen(wanted);
+    bool whole = strchr(wanted, '=');
+
+    for (const char *at = labels; *at; at += strspn(at, "\n")) {
+        size_t line = strcspn(at, "\n");
+
+        if (line >= length && memcmp(at, wanted, length) == 0 &&
+            (line == length || (!whole && at[length] == '=')))
+            return true;
+        at += line;
+    }
+    return false;
+}
+
+static bool key_is(const char *key, size_t length, const char *name)
+{
+    return strlen(name) == length && memcmp(key, name, length) == 0;
+}
+
+/* An ID is known by its beginning, as everywhere, and a name by any part of it,
+ * as Docker has it. */
+static bool matches(const void *thing, const char *key, size_t length,
+                    const char *wanted)
+{
+    const struct record *record = thing;
+    char code[16];
+
+    if (key_is(key, length, "id"))
+        return strncmp(record->id, wanted, strlen(wanted)) == 0;
+    if (key_is(key, length, "name"))
+        return strstr(record->name, wanted);
+    if (key_is(key, length, "label"))
+        return has_label(record->labels, wanted);
+    if (key_is(key, length, "ancestor"))
+        return strcmp(record->image, wanted) == 0;
+    if (key_is(key, length, "status"))
+        return strcmp(record_state_name(record->state), wanted) == 0;
+    snprintf(code, sizeof code, "%u", record->exit_code);
+    return record->state == RECORD_EXITED && strcmp(code, wanted) == 0;
+}
+
+/* A filter that asks for a state asks for those that have ended, too. */
+static bool asks_for_state(const struct option_list *filters)
+{
+    for (size_t i = 0; i < filters->count; i++)
+        if (strncmp(filters->item[i], "status=", 7) == 0 ||
+            strncmp(filters->item[i], "exited=", 7) == 0)
+            return true;
+    return false;
+}
+
 static int list(const struct ps_options *options, struct listing *listing)
 {
     struct record *records;
     struct sm_error err;
     char home[HOME_MAX];
     uint32_t limit = options->latest ? 1 : options->last;
+    bool all = options->all || limit || asks_for_state(&options->filters);
+    uint32_t shown = 0;
     size_t count;
     int rc = cli_home(home, &err);
 
@@ -145,38 +206,55 @@ static int list(const struct ps_options *options, struct listing *listing)
         complain("ps: %s", err.message);
         return EXIT_OURS;
     }
-    for (size_t i = 0; i < count && (!limit || i < limit); i++)
-        if (options->all || limit || record_is_live(&records[i]))
-            add_row(listing, &records[i]);
+    for (size_t i = 0; i < count && (!limit || shown < limit); i++) {
+        if ((!all && !record_is_live(&records[i])) ||
+            !filters_hold(&options->filters, &records[i], matches))
+            continue;
+        add_row(listing, &records[i]);
+        shown++;
+    }
     record_list_done(records, count);
     return listing_print(listing, stdout);
+}
+
+static int list_with(const struct ps_options *options, char **rest)
+{
+    static const char *const keys[] = {"id",     "name",     "label", "status",
+                                       "exited", "ancestor", NULL};
+    struct listing listing;
+    int status;
+
+    if (rest[0]) {
+        complain("ps: %s: no argument is taken", rest[0]);
+        return EXIT_OURS;
+    }
+    if (!filters_check("ps", &options->filters, keys) ||
+        !listing_init(&listing, "ps", columns,
+                      sizeof columns / sizeof columns[0], &options->listing))
+        return EXIT_OURS;
+    status = list(options, &listing);
+    listing_done(&listing);
+    return status;
 }
 
 static int run_ps(int count, char **arguments)
 {
     struct ps_options options = {0};
-    struct listing listing;
+    int status = EXIT_OURS;
     char **rest;
-    int status;
 
     (void)count;
     switch (options_parse(&verb_ps, arguments, &options, &rest)) {
     case OPTIONS_HELP:
-        return 0;
+        status = 0;
+        break;
     case OPTIONS_WRONG:
-        return EXIT_OURS;
+        break;
     case OPTIONS_OK:
+        status = list_with(&options, rest);
         break;
     }
-    if (rest[0]) {
-        complain("ps: %s: no argument is taken", rest[0]);
-        return EXIT_OURS;
-    }
-    if (!listing_init(&listing, "ps", columns,
-                      sizeof columns / sizeof columns[0], &options.listing))
-        return EXIT_OURS;
-    status = list(&options, &listing);
-    listing_done(&listing);
+    option_list_done(&options.filters);
     return status;
 }
 

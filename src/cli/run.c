@@ -1,5 +1,6 @@
 /* run.c: `supermachine run`: its options; launch.c does the work. */
 #include "run.h"
+#include "attached.h"
 #include "env.h"
 #include "text.h"
 #include "verbs.h"
@@ -53,6 +54,9 @@ static const struct option run_option_table[] = {
      "open for attach"},
     {"tty", 't', OPTION_FLAG, FIELD(tty), NULL,
      "give the command a terminal, also when this is none"},
+    {"detach-keys", 0, OPTION_STRING, FIELD(detach_words), "KEYS",
+     "what is typed on a terminal to leave the machine running, as "
+     "ctrl-p,ctrl-q (the default)"},
     {"kernel", 0, OPTION_STRING, FIELD(kernel), "FILE",
      "another guest kernel: ELF vmlinux or bzImage"},
     {"kernel-args", 0, OPTION_STRING, FIELD(kernel_args), "WORDS",
@@ -141,7 +145,9 @@ static int run_with(struct run_options *options, char **rest)
         complain("run: --cost and --console speak at the end: not with -d");
     else if (has_bad_label(&options->labels))
         complain("run: --label: a line feed is not possible");
-    else if (limits_parse(&options->ulimits, &options->limits) &&
+    else if (attached_parse_keys("run", options->detach_words,
+                                 &options->detach_keys) &&
+             limits_parse(&options->ulimits, &options->limits) &&
              env_gather(&options->env, &options->env_files,
                         &options->env_given))
         status = run_image(options, rest);
@@ -207,7 +213,8 @@ const struct verb verb_run = {
         "  -                          a tar on standard input: one of these\n"
         "                             archives, or a root file system\n\n"
         "If standard input and output are a terminal, the command gets one "
-        "too.",
+        "too. Then\nCtrl-P Ctrl-Q leaves the machine running, as if it had "
+        "been started with -d, and\nattach comes back to it.",
     .exit_status =
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "

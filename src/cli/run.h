@@ -3,6 +3,7 @@
 #define SM_CLI_RUN_H
 
 #include "image.h"
+#include "keys.h"
 #include "options.h"
 #include "rlimits.h"
 
@@ -31,6 +32,8 @@ struct run_options {
     const char *kernel_args;
     bool interactive; /* without -d stdin is always handed on */
     bool tty;
+    const char *detach_words;
+    struct keys detach_keys; /* these, understood */
     struct image_options image;
     const char *pull;
     bool cost;

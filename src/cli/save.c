@@ -1,4 +1,5 @@
 /* save.c: `supermachine save`: images as an archive. */
+#include "events.h"
 #include "host.h"
 #include "text.h"
 #include "verbs.h"
@@ -35,6 +36,8 @@ static int save_images(const struct save_options *options, char *const *names,
                            fd, &err);
     if (rc)
         complain("save: %s", err.message);
+    for (; !rc && *names; names++)
+        events_note_image("save", *names, *names);
     sm_host_free(host);
     return rc ? EXIT_OURS : 0;
 }

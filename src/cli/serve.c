@@ -47,6 +47,7 @@ struct exec_request {
     struct sm_exec_config config;
     struct option_list argv;
     struct option_list env;
+    bool detach;
 };
 
 static bool read_exec(const struct control_reader *reader,
@@ -70,6 +71,8 @@ static bool read_exec(const struct control_reader *reader,
             config->workdir = value;
         else if (strncmp(at, "user=", 5) == 0)
             config->user = value;
+        else if (strncmp(at, "detach=", 7) == 0)
+            request->detach = *value == '1';
         else if (strncmp(at, "tty=", 4) == 0)
             config->tty = *value == '1';
         else if (strncmp(at, "rows=", 5) == 0)
@@ -121,6 +124,7 @@ static void serve_exec(struct service *service, struct client *client)
         serve_failed(client, rc, &err);
         return;
     }
+    client->lets_go = request.detach;
     events_note(service->keeper->record, "exec_start", "execCommand", command);
     keep_streams(client);
 }
@@ -289,8 +293,9 @@ static void serve_attach(struct service *service, struct client *client)
 
     if (!service->keeper->logged) {
         rc = text_fail(&err, SM_EBUSY,
-                       "the streams of %s belong to the terminal that runs it: "
-                       "only a machine of run -d can be attached to",
+                       "the streams of %s are those of the command that runs "
+                       "it, not a terminal: only such a machine, or one of "
+                       "run -d, can be attached to",
                        service->keeper->record->name);
         serve_failed(client, rc, &err);
         return;
@@ -325,6 +330,15 @@ static void take_input(struct service *service, struct client *client)
         client->gone = true;
     else
         serve_input(service, client);
+}
+
+/* Who was there from the beginning goes, and the machine stays. */
+static void serve_detach(struct service *service, struct client *client)
+{
+    if (client->owns)
+        service->keeper->left(service->keeper->context);
+    client->owns = false;
+    client->gone = true;
 }
 
 /* The command that SIGNAL and RESIZE of this client are for. */
@@ -375,7 +389,8 @@ void serve_message(struct service *service, struct client *client)
                     client->reader.header.type == CONTROL_PAUSE);
         break;
     case CONTROL_RENAME:
-        serve_rename(service, client, first ? first : "");
+        /* More than one string is a name with a NUL in it: no name. */
+        serve_rename(service, client, first && !second ? first : "");
         break;
     case CONTROL_STATS:
     case CONTROL_TOP:
@@ -387,6 +402,9 @@ void serve_message(struct service *service, struct client *client)
         break;
     case CONTROL_INPUT:
         take_input(service, client);
+        break;
+    case CONTROL_DETACH:
+        serve_detach(service, client);
         break;
     default:
         client->gone = true;

@@ -1,4 +1,5 @@
 /* tag.c: `supermachine tag`: another name for an image. */
+#include "events.h"
 #include "host.h"
 #include "text.h"
 #include "verbs.h"
@@ -15,6 +16,8 @@ static int tag_image(const char *name, const char *target)
         rc = sm_store_tag(host, name, target, &err);
     if (rc)
         complain("tag: %s", err.message);
+    else
+        events_note_image("tag", name, target);
     sm_host_free(host);
     return rc ? EXIT_OURS : 0;
 }

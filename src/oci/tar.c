@@ -139,6 +139,17 @@ static char *header_name(const struct header *header)
 
 /* ---- extra headers ---- */
 
+/* A name ends with its record: a NUL in it would make it another one. */
+static int take_pax_name(char **name, const char *value, size_t count,
+                         struct sm_error *err)
+{
+    if (memchr(value, '\0', count))
+        return fail(err, SM_EIMAGE, "malformed pax header: a NUL in a name");
+    free(*name);
+    *name = strndup(value, count);
+    return *name ? 0 : fail(err, SM_ENOMEM, "out of memory");
+}
+
 /* "LENGTH KEY=VALUE\n"; what is left of it moves on. */
 static int take_pax_record(struct walk *walk, const char **at, size_t *left,
                            struct sm_error *err)
@@ -148,6 +159,7 @@ static int take_pax_record(struct walk *walk, const char **at, size_t *left,
     const char *key;
     const char *value;
     const char *end;
+    int rc = 0;
 
     while (digits < *left && digits < 7 && (*at)[digits] >= '0' &&
            (*at)[digits] <= '9')
@@ -162,11 +174,9 @@ static int take_pax_record(struct walk *walk, const char **at, size_t *left,
         return fail(err, SM_EIMAGE, "malformed pax header");
     value++;
     if (value - key == 5 && memcmp(key, "path=", 5) == 0) {
-        free(walk->name);
-        walk->name = strndup(value, (size_t)(end - value));
+        rc = take_pax_name(&walk->name, value, (size_t)(end - value), err);
     } else if (value - key == 9 && memcmp(key, "linkpath=", 9) == 0) {
-        free(walk->link);
-        walk->link = strndup(value, (size_t)(end - value));
+        rc = take_pax_name(&walk->link, value, (size_t)(end - value), err);
     } else if (value - key == 5 && memcmp(key, "size=", 5) == 0) {
         walk->size = 0;
         walk->has_size = true;
@@ -178,7 +188,7 @@ static int take_pax_record(struct walk *walk, const char **at, size_t *left,
     }
     *at += length;
     *left -= length;
-    return 0;
+    return rc;
 }
 
 static int take_extra(struct walk *walk, char type, uint64_t bytes,

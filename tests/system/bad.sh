@@ -60,6 +60,9 @@ bad memory_before_the_image 'memory of 1024 bytes' \
 bad environment_too_large '1048576 bytes' bash -c \
     'for i in $(seq 9); do printf "V$i=%0120000d\n" 0; done >"$1/env"
     supermachine run --env-file "$1/env" "oci:$2" true' - "$scratch" "$image"
+printf 'A=b\nC=d\0e\n' >"$scratch/nul"
+bad environment_with_a_nul 'nul: line 2: a NUL' \
+    supermachine run --env-file "$scratch/nul" "oci:$image" true
 bad name_with_a_line_feed 'letters, digits' \
     supermachine run --name $'a\nb' "oci:$image" true
 

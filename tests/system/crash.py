@@ -130,10 +130,15 @@ def check_told(name):
     state = listed().get(name)
     if state == "running":
         status, text = call("exec", name, "echo", "alive")
-        if (status, text) != (0, "alive"):
+        if (status, text) == (0, "alive"):
+            call("rm", "-f", name)
+            await_none()
+            return
+        # Its keeper may have heard of the end of the worker in between.
+        state = listed().get(name)
+        if state == "running":
             raise Wrong(f"ps says running, exec: status {status}: {text}")
-        call("rm", "-f", name)
-    elif state == "created":
+    if state == "created":
         # It is on its way, so somebody must be at it.
         if not processes():
             raise Wrong("ps says created, and no process is there")

@@ -36,8 +36,24 @@ check machines/detached_lets_go_of_its_streams grep -qE '^[0-9a-f]{64}$' \
     <<<"$both"
 supermachine rm -f quick >/dev/null
 check machines/ps_shows_it [ "$(status_of web)" = 'running ' ]
+for filter in name=we status=running label=tier label=tier=front \
+    "id=${id:0:4}" "ancestor=$image_name"; do
+    expect "machines/ps_filter_${filter%%=*}" 0 '^web$' \
+        supermachine ps -f "$filter" -f name=web --format '{{.Names}}'
+done
+check machines/ps_filter_leaves_out [ -z "$(supermachine ps -aq \
+    -f label=tier=back)$(supermachine ps -q -f status=exited)" ]
+expect machines/ps_bad_filter 125 'must be id=.* or ancestor=' \
+    supermachine ps -f colour=red
 expect machines/exec_status 7 '^in$' \
     supermachine exec web sh -c 'echo in; exit 7'
+expect machines/exec_detached 0 '^$' supermachine exec -d web \
+    sh -c 'echo begun >/tmp/begun; sleep 1; echo done >/tmp/detached'
+expect machines/exec_detached_lives_on 0 '^begun done$' supermachine exec web \
+    sh -c 'until [ -s /tmp/detached ]; do sleep 0.1; done
+        echo $(cat /tmp/begun /tmp/detached)'
+expect machines/exec_detached_not_found 127 'not found' \
+    supermachine exec -d web no-such
 expect machines/exec_by_id 0 '' supermachine exec "${id:0:12}" true
 expect machines/exec_not_found 127 'not found' supermachine exec web no-such
 expect machines/exec_not_executable 126 'not executable' \

@@ -95,6 +95,12 @@ expect prepare_unknown_id 1 'no image with the ID' \
 expect rmi_by_id_of_two_names 125 'has 2 names' rmi "$id"
 expect rmi_one_name 0 '^Untagged: other:2$' rmi other:2
 check rmi_one_name_keeps_blobs test 7 = "$(blobs)"
+check events_of_images test "pull $app tag other:2 untag other:2" = \
+    "$(sm events --since 1h --until 0s -f type=image \
+        --format '{{.Action}} {{.Actor.Attributes.name}}' | paste -sd' ')"
+check events_of_one_image test 'pull tag' = \
+    "$(sm events --since 1h --until 0s -f "image=$app" --format '{{.Action}}' |
+        paste -sd' ')"
 expect rmi_unknown 125 'no image nothing:latest' rmi nothing
 
 # ---- what is in use ----

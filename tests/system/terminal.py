@@ -32,13 +32,14 @@ class Wrong(Exception):
 class Terminal:
     """A terminal of 31 x 117 with `supermachine run` in its foreground."""
 
-    def __init__(self, *command, options=(), reference=REFERENCE):
+    def __init__(self, *command, options=(), reference=REFERENCE, words=None):
         self.master, self.slave = os.openpty()
         self.resize(31, 117)
         self.before = termios.tcgetattr(self.slave)
         self.seen = b""
         self.process = subprocess.Popen(
-            ["supermachine", "run", *options, reference, *command],
+            ["supermachine", *(words or ["run", *options, reference,
+                                         *command])],
             stdin=self.slave, stdout=self.slave, stderr=self.slave,
             start_new_session=True, preexec_fn=self.adopt)
 
@@ -94,8 +95,7 @@ class Terminal:
             raise Wrong("the terminal is not as it was before")
 
     def kill_worker(self):
-        subprocess.run(["pkill", "-9", "-x", "-P", str(self.process.pid),
-                        "supermachine-vm"], check=True)
+        subprocess.run(["pkill", "-9", "-x", "supermachine-vm"], check=True)
 
     def expect_raw(self):
         flags = termios.tcgetattr(self.slave)[3]
@@ -298,6 +298,93 @@ def test_much_input_is_whole():
             terminal.type(text[at:at + 1000])
         terminal.expect(hashlib.md5(text).hexdigest().encode())
         terminal.expect_status(0)
+
+
+def state_of(name):
+    """What ps says of it, "" if it knows of none."""
+    listed = subprocess.run(
+        ["supermachine", "ps", "-a", "--format", "{{.Names}} {{.State}}"],
+        capture_output=True, text=True, check=True).stdout
+    return dict(line.split() for line in listed.splitlines()).get(name, "")
+
+
+def await_no_process():
+    end = time.monotonic() + PATIENCE_S
+    while subprocess.run(["pgrep", "-x", "supermachine.*"], check=False,
+                         stdout=subprocess.DEVNULL).returncode == 0:
+        if time.monotonic() > end:
+            raise Wrong("processes are left")
+
+
+def test_keys_leave_the_machine_running():
+    with Terminal("sh", options=["--name", "left"]) as terminal:
+        terminal.expect(b"$ ")
+        # One of the two is the command's.
+        terminal.type(b"X=le$((1 + 1))ft\x10\x7f\r")
+        terminal.expect(b"$ ")
+        terminal.type(b"\x10\x11")
+        terminal.expect(b"detached from left")
+        terminal.expect_status(0)
+    if state_of("left") != "running":
+        raise Wrong(f"it is {state_of('left')}")
+    with Terminal(words=["attach", "left"]) as terminal:
+        terminal.type(b"echo $X\r")
+        terminal.expect(b"\r\nle2f")
+        terminal.type(b"exit 6\r")
+        terminal.expect_status(6)
+    # One that was left is kept until it is removed.
+    if state_of("left") != "exited":
+        raise Wrong(f"it is {state_of('left')}")
+    subprocess.run(["supermachine", "rm", "left"], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
+def test_keys_are_those_that_were_asked_for():
+    with Terminal("cat", options=["--rm", "--name", "keys", "--detach-keys",
+                                  "a,ctrl-x"]) as terminal:
+        terminal.type(b"\x10\x11ab\r")
+        terminal.expect(b"ab\r\n")
+        terminal.type(b"a\x18")
+        terminal.expect(b"detached from keys")
+        terminal.expect_status(0)
+    subprocess.run(["supermachine", "kill", "keys"], check=True,
+                   stdout=subprocess.DEVNULL)
+    await_no_process()
+    if state_of("keys"):
+        raise Wrong("run --rm was forgotten")
+
+
+def test_two_terminals_see_the_same():
+    with Terminal("sh", options=["--name", "both"]) as first:
+        first.expect(b"$ ")
+        with Terminal(words=["attach", "both"]) as second:
+            second.type(b"echo se$((1 + 1))en\r")
+            second.expect(b"\r\nse2en\r\n")
+            first.expect(b"\r\nse2en\r\n")
+            second.type(b"\x10\x11")
+            second.expect_status(0)
+        first.type(b"exit 5\r")
+        first.expect_status(5)
+    subprocess.run(["supermachine", "rm", "both"], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
+def test_killed_command_takes_the_machine():
+    with Terminal("sh") as terminal:
+        terminal.expect(b"$ ")
+        terminal.process.kill()
+        terminal.process.wait()
+        await_no_process()
+
+
+def test_control_c_before_it_runs():
+    with Terminal("sleep", "1000", options=["--cold"]) as terminal:
+        # It neither shows nor edits any more: the machine is on its way.
+        while termios.tcgetattr(terminal.slave)[3] & termios.ECHO:
+            pass
+        terminal.type(b"\x03")
+        terminal.expect_status(130)
+    await_no_process()
 
 
 def main():

@@ -23,8 +23,8 @@ timed() {
     began=$(date +%s%N)
     check "trees/$name" "$@"
     ended=$(date +%s%N)
-    printf '    %s: %s bytes, %d MB/s\n' "$name" "$bytes" \
-        $((bytes * 1000 / (ended - began)))
+    printf '    %s: %s bytes, %d s, %d KB/s\n' "$name" "$bytes" \
+        $(((ended - began) / 1000000000)) $((bytes * 1000000 / (ended - began)))
 }
 
 # What Debian itself says of a folder of its, in the words of show_tree.

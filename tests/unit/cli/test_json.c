@@ -10,7 +10,7 @@
 static const char text[] =
     " {\"a\": 1, \"b\" : {\"c\": \"x}\\\"]\", \"d\": null},\n"
     "  \"list\": [ {\"n\": 7}, [], \"two\", 3 ], \"e\": \"\\u00e9\\n\\ud83d\","
-    " \"t\": true }";
+    " \"t\": true, \"nul\": \"a\\u0000b\" }";
 
 static const char *at(const char *path)
 {
@@ -33,6 +33,8 @@ static void test_json_paths_lead_to_values(void **state)
     assert_string_equal(at("list.3"), "3");
     assert_string_equal(at("e"), "\xc3\xa9\n\xef\xbf\xbd");
     assert_string_equal(at("t"), "true");
+    assert_string_equal(at("nul"), "a\xef\xbf\xbd"
+                                   "b");
     assert_int_equal(json_number(json_at(json_read(text), "a", 1)), 1);
     assert_int_equal(json_number(json_at(json_read(text), "t", 1)), 0);
 }

@@ -309,7 +309,7 @@ static void test_no_tar_is_said(void **state)
 }
 
 /* An extra header with (text), made by hand, before a file. */
-static void add_extra(const char *text)
+static void add_extra_bytes(const char *text, size_t count)
 {
     struct pax_entry entry = entry_of(PAX_FILE, "x", NULL);
 
@@ -320,12 +320,17 @@ static void add_extra(const char *text)
         (void *)(tape.bytes.data + tape.bytes.size - PAX_RECORD);
     char octal[16];
 
-    snprintf(octal, sizeof octal, "%011o", (unsigned)strlen(text));
+    snprintf(octal, sizeof octal, "%011o", (unsigned)count);
     memcpy(header->size, octal, 12);
     snprintf(octal, sizeof octal, "%06o", pax_checksum(header));
     memcpy(header->checksum, octal, 7);
-    put_raw(text, strlen(text));
+    put_raw(text, count);
     add(PAX_FILE, "file", NULL);
+}
+
+static void add_extra(const char *text)
+{
+    add_extra_bytes(text, strlen(text));
 }
 
 static void test_malformed_records_are_refused(void **state)
@@ -358,6 +363,33 @@ static void test_malformed_records_are_refused(void **state)
         tape_add(&tape, NULL, NULL);
         if (tape_unpack(&tape, &err) == 0)
             fail_msg("taken: %s", records[i]);
+        shell("test ! -e out/file");
+    }
+}
+
+static void test_nul_in_a_name_is_refused(void **state)
+{
+    static const struct {
+        const char *record;
+        size_t count;
+    } rows[] = {
+        {"14 path=file\0\n", 14},
+        {"15 path=file\0x\n", 15},
+        {"16 linkpath=a\0b\n", 16},
+        {"22 GNU.sparse.name=a\0\n", 22},
+        {"27 SCHILY.xattr.user.a\0b=c\n", 27},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sm_error err;
+
+        buf_clear(&tape.bytes);
+        tape.at = 0;
+        add_extra_bytes(rows[i].record, rows[i].count);
+        tape_add(&tape, NULL, NULL);
+        assert_int_equal(tape_unpack(&tape, &err), SM_EINVAL);
+        assert_non_null(strstr(err.message, "malformed extra header"));
         shell("test ! -e out/file");
     }
 }
@@ -437,6 +469,7 @@ int main(void)
         ROW(test_compressed_is_said),
         ROW(test_no_tar_is_said),
         ROW(test_malformed_records_are_refused),
+        ROW(test_nul_in_a_name_is_refused),
         ROW(test_hostile_maps_of_holes_are_refused),
         ROW(test_endless_end_is_not_followed),
     };

@@ -363,6 +363,27 @@ static void read_tar(const struct buf *bytes, int code, const char *message)
     assert_int_equal(tar.count, 0);
 }
 
+static void test_tar_refuses_a_nul_in_a_name(void **state)
+{
+    static const char *const keys[] = {"path", "linkpath"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        struct buf bytes;
+        struct buf pax;
+
+        buf_init(&bytes, MIB);
+        buf_init(&pax, MIB);
+        tar_pax(&pax, keys[i], "manifest.json\0x", 15);
+        tar_add(&bytes,
+                &(struct tar_entry){.name = "x", .text = "p", .pax = &pax});
+        tar_end(&bytes);
+        read_tar(&bytes, SM_EIMAGE, "a NUL in a name");
+        buf_done(&bytes);
+        buf_done(&pax);
+    }
+}
+
 static void test_tar_follows_names_long_and_linked(void **state)
 {
     AUTO_CLOSE int fd = -1;
@@ -440,6 +461,7 @@ int main(void)
         TEST(test_input_is_whatever_its_names_say),
         TEST(test_input_may_be_a_pipe),
         TEST(test_folder_gives_the_same_image_until_it_changes),
+        cmocka_unit_test(test_tar_refuses_a_nul_in_a_name),
         cmocka_unit_test(test_tar_follows_names_long_and_linked),
         cmocka_unit_test(test_tar_refuses_what_is_none),
     };

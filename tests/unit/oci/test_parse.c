@@ -423,6 +423,10 @@ static void test_config_refuses_what_is_none(void **state)
         {"{" ROOTFS ",\"config\":{\"User\":{}}}", SM_EIMAGE},
         {"{" ROOTFS ",\"config\":{\"Labels\":{\"a\":1}}}", SM_EIMAGE},
         {"{" ROOTFS ",\"config\":{\"User\":\"a\\u0000b\"}}", SM_EIMAGE},
+        {"{" ROOTFS ",\"config\":{\"Cmd\":[\"a\\u0000b\"]}}", SM_EIMAGE},
+        {"{" ROOTFS ",\"config\":{\"Env\":[\"A=a\\u0000b\"]}}", SM_EIMAGE},
+        {"{" ROOTFS ",\"config\":{\"Labels\":{\"a\\u0000b\":\"\"}}}",
+         SM_EIMAGE},
     };
 
     (void)state;
