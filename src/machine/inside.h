@@ -88,7 +88,7 @@ struct machine_saving {
     bool over;
     uint64_t since_ns; /* that the programs were asked to stand still, and   */
     uint64_t still_ns; /* how long they did                                  */
-    uint64_t paused_ns;
+    struct worker_captured taken;
     struct worker_saved saved;
     int top;    /* files for what comes after it */
     int merged; /* -1: the layers stay as they are */
@@ -114,6 +114,8 @@ struct machine {
     bool template_cold;           /* and is to say what is written first    */
     struct file_fresh hot;        /* where the worker lists it              */
     uint64_t disk_bytes;          /* of the root disk                       */
+    char programs[TEMPLATE_PROGRAMS_MAX]; /* kernel and agent in it */
+    bool named;                           /* its hostname was given */
     struct machine_files files;
     struct machine_saving saving;
     struct program *programs;

@@ -370,6 +370,7 @@ static int copy_config(struct machine *machine,
     if (rc)
         return rc;
     *own = *config;
+    machine->named = config->hostname != NULL;
     own->hostname = hostname ? hostname : strdup(config->hostname);
     own->kernel = config->kernel ? strdup(config->kernel) : NULL;
     own->kernel_args = strdup(config->kernel_args ? config->kernel_args : "");

@@ -85,7 +85,7 @@ void machine_captured(void *context, const struct worker_captured *captured)
     if (!saving->asked || saving->captured)
         return;
     saving->captured = saving->went_on = true;
-    saving->paused_ns = captured->paused_ns;
+    saving->taken = *captured;
     if (saving->merged >= 0) {
         while (files->layer_count)
             close_one(&files->layer[--files->layer_count]);
@@ -318,6 +318,13 @@ static int plan(struct machine *machine, const struct machine_capture *config,
     manifest->vcpus = machine->config.vcpus;
     manifest->disk_bytes = machine->disk_bytes;
     manifest->processes_max = machine->config.processes_max;
+    manifest->hostname = strdup(machine->named ? machine->config.hostname : "");
+    if (!machine->config.snapshot) {
+        manifest->origin.own_kernel = machine->config.kernel != NULL;
+        manifest->origin.programs = strdup(machine->programs);
+    }
+    if (!rc && (!manifest->hostname || !manifest->origin.programs))
+        rc = fail(err, SM_ENOMEM, "snapshot: out of memory");
     if (!rc)
         rc = make_label(&manifest->origin.label, err);
     if (!rc)
@@ -339,13 +346,16 @@ int machine_capture(struct machine *machine,
     rc = plan(machine, config, ret, err);
     if (!rc)
         rc = take(machine, config, ret, err);
+    if (!rc && !(ret->manifest.origin.hypervisor =
+                     strdup(saving->taken.hypervisor)))
+        rc = fail(err, SM_ENOMEM, "snapshot: out of memory");
     if (!saving->asked) {
         close_one(&saving->merged);
         close_one(&saving->top);
     }
     *figures = (struct machine_captured){
         .still_ns = saving->still_ns,
-        .paused_ns = saving->paused_ns,
+        .paused_ns = saving->taken.paused_ns,
         .written_bytes = saving->saved.memory_bytes,
     };
     return rc;

@@ -49,8 +49,7 @@ static int open_input(const char *what, const char *folder, const char *name,
     return 0;
 }
 
-static int open_boot(const struct machine *machine, int *fds,
-                     struct sm_error *err)
+static int open_boot(struct machine *machine, int *fds, struct sm_error *err)
 {
     const struct machine_config *config = &machine->config;
     const char *runtime = machine->paths.runtime_dir;
@@ -59,9 +58,12 @@ static int open_boot(const struct machine *machine, int *fds,
                             : open_input("guest kernel", runtime, "vmlinux",
                                          &fds[WORKER_FD_KERNEL], err);
 
+    if (!rc)
+        rc = open_input("guest agent", runtime, "initramfs.cpio",
+                        &fds[WORKER_FD_INITRD], err);
     return rc ? rc
-              : open_input("guest agent", runtime, "initramfs.cpio",
-                           &fds[WORKER_FD_INITRD], err);
+              : template_programs(fds[WORKER_FD_KERNEL], fds[WORKER_FD_INITRD],
+                                  machine->programs, err);
 }
 
 /* What the disk lies on, where that is not a snapshot's. */

@@ -60,6 +60,7 @@ void worker_put_captured(struct buf *to, const struct worker_captured *captured)
 {
     worker_put_simple(to, WORKER_CAPTURED);
     wire_put_u64(to, captured->paused_ns);
+    wire_put_string(to, captured->hypervisor);
 }
 
 static void put_error(struct buf *to, const struct sm_error *error)
@@ -156,13 +157,6 @@ void worker_save_done(struct worker_save *save)
     *save = (struct worker_save){0};
 }
 
-int worker_get_captured(struct wire_reader *from, struct worker_captured *ret,
-                        struct sm_error *err)
-{
-    ret->paused_ns = wire_u64(from);
-    return finish(from, "captured message of the worker", err);
-}
-
 void worker_start_done(struct worker_start *start)
 {
     free(start->kernel_args);
@@ -199,6 +193,14 @@ static void get_text(struct wire_reader *from, char *to, size_t capacity)
 
     snprintf(to, capacity, "%.*s", at ? (int)count : 0,
              at ? (const char *)at : "");
+}
+
+int worker_get_captured(struct wire_reader *from, struct worker_captured *ret,
+                        struct sm_error *err)
+{
+    ret->paused_ns = wire_u64(from);
+    get_text(from, ret->hypervisor, sizeof ret->hypervisor);
+    return finish(from, "captured message of the worker", err);
 }
 
 int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,

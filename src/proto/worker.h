@@ -119,7 +119,8 @@ struct worker_save {
 
 /* The moment was taken. */
 struct worker_captured {
-    uint64_t paused_ns; /* how long the machine stood still */
+    uint64_t paused_ns;  /* how long the machine stood still       */
+    char hypervisor[16]; /* that alone can go on from it: "kvm"    */
 };
 
 /* A snapshot: what was written, or why it was not. */

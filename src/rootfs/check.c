@@ -2,7 +2,7 @@
 #include "base/own.h"
 #include "platform/file.h"
 #include "rootfs/store.h"
-#include "json/json.h"
+#include "oci/json.h"
 
 #include <ext2fs/ext2fs.h>
 #include <fcntl.h>

@@ -16,9 +16,11 @@
 #include "base/own.h"
 #include "block/overlay.h"
 #include "block/raw.h"
+#include "hypervisor/hv.h"
 #include "platform/clock.h"
 #include "platform/file.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 static void forget(struct saving *saving)
@@ -160,9 +162,11 @@ static int take_moment(struct worker *worker, struct block *below,
 
 static void tell_captured(uint64_t paused_ns)
 {
-    const struct worker_captured captured = {.paused_ns = paused_ns};
+    struct worker_captured captured = {.paused_ns = paused_ns};
     struct buf answer;
 
+    snprintf(captured.hypervisor, sizeof captured.hypervisor, "%s",
+             hv_host()->name);
     buf_init(&answer, CHANNEL_BYTES_MAX);
     worker_put_captured(&answer, &captured);
     worker_tell(&answer);

@@ -91,7 +91,8 @@ static bool same_save(void)
 
 static void put_captured(struct buf *to)
 {
-    worker_put_captured(to, &(struct worker_captured){.paused_ns = 99});
+    worker_put_captured(to, &(struct worker_captured){.paused_ns = 99,
+                                                      .hypervisor = "kvm"});
 }
 
 static int get_captured(struct wire_reader *from)
@@ -101,7 +102,8 @@ static int get_captured(struct wire_reader *from)
 
 static bool same_captured(void)
 {
-    return got.captured.paused_ns == 99;
+    return got.captured.paused_ns == 99 &&
+           strcmp(got.captured.hypervisor, "kvm") == 0;
 }
 
 static void put_saved(struct buf *to)
