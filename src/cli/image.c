@@ -1,8 +1,6 @@
 /* image.c: finding an image, and telling about it; see image.h. */
 #include "image.h"
 
-#include "progress.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,33 +67,43 @@ static bool can_draw(void)
     return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
+void cli_telling_init(struct cli_telling *telling,
+                      const struct image_options *options)
+{
+    bool shown = !options->quiet && !options->json && can_draw();
+
+    progress_init(&telling->progress, stderr);
+    sm_image_config_init(&telling->config);
+    telling->config.platform = options->platform;
+    telling->config.refresh = options->refresh;
+    telling->config.insecure = options->insecure.item;
+    if (options->json) {
+        telling->config.progress = print_line;
+        telling->config.context = options->json_to ? options->json_to : stdout;
+    } else if (shown) {
+        telling->config.progress = show_lines;
+        telling->config.context = &telling->progress;
+    }
+}
+
+void cli_telling_done(struct cli_telling *telling)
+{
+    progress_erase(&telling->progress, size_now().ws_col);
+    progress_done(&telling->progress);
+}
+
 int cli_image_open(struct sm_host *host, const char *reference,
                    const struct image_options *options, struct sm_image **ret,
                    struct sm_error *err)
 {
-    bool shown = !options->quiet && !options->json && can_draw();
-    FILE *json_to = options->json_to ? options->json_to : stdout;
-    struct sm_image_config config;
-    struct progress progress;
+    struct cli_telling telling;
     int rc;
 
-    progress_init(&progress, stderr);
-    sm_image_config_init(&config);
-    config.platform = options->platform;
-    config.refresh = options->refresh;
-    config.insecure = options->insecure.item;
-    if (options->json) {
-        config.progress = print_line;
-        config.context = json_to;
-    } else if (shown) {
-        config.progress = show_lines;
-        config.context = &progress;
-    }
-    rc = sm_image_prepare(host, reference, &config, ret, err);
-    progress_erase(&progress, size_now().ws_col);
-    progress_done(&progress);
+    cli_telling_init(&telling, options);
+    rc = sm_image_prepare(host, reference, &telling.config, ret, err);
+    cli_telling_done(&telling);
     if (!rc && options->json)
-        print_result(json_to, *ret);
+        print_result(options->json_to ? options->json_to : stdout, *ret);
     return rc;
 }
 
