@@ -25,6 +25,7 @@ static const struct {
     /* The first half of MACHINE:PATH. */
     {"MACHINE:", "ps", {"--format", "{{.Names}}:", NULL}},
     {"IMAGE", "images", {"--format", "{{.Repository}}:{{.Tag}}", NULL}},
+    {"SNAPSHOT", "snapshot", {"ls", "--format", "{{.Name}}", NULL}},
 };
 
 enum { SOURCE_COUNT = sizeof sources / sizeof sources[0] };
@@ -229,6 +230,30 @@ static void complete_verb(struct question *question, const struct verb *verb,
         offer_argument(question, verb->usage, position);
 }
 
+/* "rm" of "snapshot rm". */
+static const char *second_word(const struct verb *verb)
+{
+    return strchr(verb->name, ' ') + 1;
+}
+
+static void offer_seconds(const struct question *question,
+                          const struct verb *verb)
+{
+    for (const struct verb *const *at = verb->seconds; *at; at++)
+        offer(question, second_word(*at), strlen(second_word(*at)),
+              (*at)->summary);
+    if (question->typed[0] == '-')
+        offer(question, "--help", 6, "print what there is to know");
+}
+
+static const struct verb *find_second(const struct verb *verb, const char *name)
+{
+    for (const struct verb *const *at = verb->seconds; *at; at++)
+        if (strcmp(second_word(*at), name) == 0)
+            return *at;
+    return NULL;
+}
+
 void complete(const struct verb *const *table, size_t count, char *const *words)
 {
     struct question question = {
@@ -244,6 +269,15 @@ void complete(const struct verb *const *table, size_t count, char *const *words)
         return;
     }
     verb = find(table, words[0]);
+    if (verb && verb->seconds && count == 2) {
+        offer_seconds(&question, verb);
+        return;
+    }
+    if (verb && verb->seconds) {
+        verb = find_second(verb, words[1]);
+        words++;
+        count--;
+    }
     if (verb)
         complete_verb(&question, verb, count - 1, words + 1);
 }

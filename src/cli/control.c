@@ -285,18 +285,17 @@ int control_answer(const struct control_reader *reader,
 
 /* Ask, and wait for the answer, which is in (reader). */
 static int ask(const struct record *record, enum control_type type,
-               const char *text, struct control_reader *reader,
+               struct control_message *message, struct control_reader *reader,
                struct sm_error *err)
 {
-    struct control_message message = {0};
     int fd = control_connect(record, err);
     int rc;
 
-    if (fd < 0)
+    if (fd < 0) {
+        free(message->bytes);
         return fd;
-    if (text)
-        control_put(&message, "%s", text);
-    rc = control_send(fd, type, &message, NULL);
+    }
+    rc = control_send(fd, type, message, NULL);
     if (!rc)
         rc = control_read(reader, fd, true);
     close(fd);
@@ -309,11 +308,14 @@ int control_ask(const struct record *record, enum control_type type,
                 const char *text, struct sm_exit_status *status,
                 struct sm_error *err)
 {
+    struct control_message message = {0};
     struct control_reader reader;
     int rc;
 
+    if (text)
+        control_put(&message, "%s", text);
     control_reader_init(&reader);
-    rc = ask(record, type, text, &reader, err);
+    rc = ask(record, type, &message, &reader, err);
     if (!rc)
         rc = control_answer(&reader, status, err);
     control_reader_done(&reader);
@@ -323,11 +325,20 @@ int control_ask(const struct record *record, enum control_type type,
 int control_ask_text(const struct record *record, enum control_type type,
                      char **ret, struct sm_error *err)
 {
+    struct control_message message = {0};
+
+    return control_ask_with(record, type, &message, ret, err);
+}
+
+int control_ask_with(const struct record *record, enum control_type type,
+                     struct control_message *message, char **ret,
+                     struct sm_error *err)
+{
     struct control_reader reader;
     int rc;
 
     control_reader_init(&reader);
-    rc = ask(record, type, NULL, &reader, err);
+    rc = ask(record, type, message, &reader, err);
     if (!rc && reader.header.type == CONTROL_TEXT) {
         *ret = reader.payload;
         reader.payload = NULL;

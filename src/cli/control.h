@@ -32,6 +32,9 @@
  *                                       SIGNAL and RESIZE are for it
  *   CONTROL_INPUT   bytes               none: for the command's stdin
  *   CONTROL_DETACH                      none: this client leaves, see below
+ *   CONTROL_SNAPSHOT name, flags        CONTROL_TEXT: what became of it, as
+ *                                       JSON, or CONTROL_FAILED; a name of ""
+ *                                       is none
  *
  *   CONTROL_ENDED   exited (0, 1), code or signal, out of memory (0, 1)
  *   CONTROL_FAILED  SM_E* code, message
@@ -64,6 +67,7 @@ enum control_type {
     CONTROL_ATTACH,
     CONTROL_INPUT,
     CONTROL_DETACH,
+    CONTROL_SNAPSHOT,
     CONTROL_DONE = 64,
     CONTROL_ENDED,
     CONTROL_FAILED,
@@ -126,6 +130,10 @@ int control_ask(const struct record *record, enum control_type type,
 /* The same where the answer is CONTROL_TEXT; *ret is for free(). */
 int control_ask_text(const struct record *record, enum control_type type,
                      char **ret, struct sm_error *err);
+/* The same with any (message), which is taken. */
+int control_ask_with(const struct record *record, enum control_type type,
+                     struct control_message *message, char **ret,
+                     struct sm_error *err);
 /* The answer that (reader) holds, as control_ask() returns it. */
 int control_answer(const struct control_reader *reader,
                    struct sm_exit_status *status, struct sm_error *err);

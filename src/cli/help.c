@@ -36,11 +36,17 @@ void help_program(FILE *to)
     fprintf(to, "\n`supermachine VERB --help` tells more about each.\n");
 }
 
-/* (name) NULL: about the program. */
-static int tell(const char *name, bool man)
+/* (name) NULL: about the program; (second) NULL: about the whole verb. */
+static int tell(const char *name, const char *second, bool man)
 {
     const struct verb *verb = name ? verb_expect(name) : NULL;
 
+    if (verb && second && verb->seconds)
+        verb = verb_second(verb, second);
+    else if (second) {
+        complain("help: %s: one verb at a time", second);
+        return EXIT_OURS;
+    }
     if (name && !verb)
         return EXIT_OURS;
     if (man && verb)
@@ -68,11 +74,11 @@ static int run_help(int count, char **arguments)
     case OPTIONS_OK:
         break;
     }
-    if (rest[0] && rest[1]) {
-        complain("help: %s: one verb at a time", rest[1]);
+    if (rest[0] && rest[1] && rest[2]) {
+        complain("help: %s: one verb at a time", rest[2]);
         return EXIT_OURS;
     }
-    return tell(rest[0], options.man);
+    return tell(rest[0], rest[0] ? rest[1] : NULL, options.man);
 }
 
 const struct verb verb_help = {

@@ -1,8 +1,8 @@
 /* image.c: finding an image, and telling about it; see image.h. */
 #include "image.h"
 
+
 #include "events.h"
-#include "progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,21 +30,13 @@ static struct winsize size_now(void)
     return size;
 }
 
-/* Who is told of image work, and whether it was a pull. */
-struct listener {
-    /* NULL: nobody. */
-    void (*tell)(void *context, const struct sm_progress *event);
-    void *context;
-    bool pulled;
-};
-
 static void listen_to(void *context, const struct sm_progress *event)
 {
-    struct listener *listener = context;
+    struct cli_telling *telling = context;
 
-    listener->pulled |= strcmp(event->what, "pull") == 0;
-    if (listener->tell)
-        listener->tell(listener->context, event);
+    telling->pulled |= strcmp(event->what, "pull") == 0;
+    if (telling->tell)
+        telling->tell(telling->context, event);
 }
 
 static void show_lines(void *context, const struct sm_progress *event)
@@ -87,38 +79,49 @@ static bool can_draw(void)
     return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
+void cli_telling_init(struct cli_telling *telling,
+                      const struct image_options *options)
+{
+    bool shown = !options->quiet && !options->json && can_draw();
+
+    progress_init(&telling->progress, stderr);
+    sm_image_config_init(&telling->config);
+    telling->config.platform = options->platform;
+    telling->config.refresh = options->refresh;
+    telling->config.insecure = options->insecure.item;
+    telling->config.progress = listen_to;
+    telling->config.context = telling;
+    telling->tell = NULL;
+    telling->pulled = options->refresh;
+    if (options->json) {
+        telling->tell = print_line;
+        telling->context = options->json_to ? options->json_to : stdout;
+    } else if (shown) {
+        telling->tell = show_lines;
+        telling->context = &telling->progress;
+    }
+}
+
+void cli_telling_done(struct cli_telling *telling)
+{
+    progress_erase(&telling->progress, size_now().ws_col);
+    progress_done(&telling->progress);
+}
+
 int cli_image_open(struct sm_host *host, const char *reference,
                    const struct image_options *options, struct sm_image **ret,
                    struct sm_error *err)
 {
-    bool shown = !options->quiet && !options->json && can_draw();
-    FILE *json_to = options->json_to ? options->json_to : stdout;
-    struct listener listener = {.pulled = options->refresh};
-    struct sm_image_config config;
-    struct progress progress;
+    struct cli_telling telling;
     int rc;
 
-    progress_init(&progress, stderr);
-    sm_image_config_init(&config);
-    config.platform = options->platform;
-    config.refresh = options->refresh;
-    config.insecure = options->insecure.item;
-    config.progress = listen_to;
-    config.context = &listener;
-    if (options->json) {
-        listener.tell = print_line;
-        listener.context = json_to;
-    } else if (shown) {
-        listener.tell = show_lines;
-        listener.context = &progress;
-    }
-    rc = sm_image_prepare(host, reference, &config, ret, err);
-    progress_erase(&progress, size_now().ws_col);
-    progress_done(&progress);
-    if (!rc && listener.pulled)
+    cli_telling_init(&telling, options);
+    rc = sm_image_prepare(host, reference, &telling.config, ret, err);
+    cli_telling_done(&telling);
+    if (!rc && telling.pulled)
         events_note_image("pull", reference, reference);
     if (!rc && options->json)
-        print_result(json_to, *ret);
+        print_result(options->json_to ? options->json_to : stdout, *ret);
     return rc;
 }
 

@@ -4,8 +4,7 @@
 #define SM_CLI_IMAGE_H
 
 #include "options.h"
-
-#include <supermachine.h>
+#include "progress.h"
 
 #include <stdio.h>
 
@@ -31,6 +30,21 @@ struct image_options {
         "quiet", 'q', OPTION_FLAG, offsetof(struct TYPE, MEMBER.quiet), NULL,  \
             "no progress"                                                      \
     }
+
+/* A config that tells progress as the options and the terminal have it, until
+ * cli_telling_done(). It must stay where it is. */
+struct cli_telling {
+    struct sm_image_config config;
+    struct progress progress;
+    /* Who is told of it; NULL: nobody. */
+    void (*tell)(void *context, const struct sm_progress *event);
+    void *context;
+    bool pulled; /* something came from a registry */
+};
+
+void cli_telling_init(struct cli_telling *telling,
+                      const struct image_options *options);
+void cli_telling_done(struct cli_telling *telling);
 
 /* sm_image_prepare() with progress as the options and the terminal have it.
  * As JSON: {"event": "progress", ...} for each sm_progress, and at the end

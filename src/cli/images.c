@@ -1,13 +1,12 @@
 /* images.c: `supermachine images`: a table of what is kept. */
+#include "created.h"
 #include "host.h"
 #include "human.h"
 #include "listing.h"
 #include "text.h"
-#include "times.h"
 #include "verbs.h"
 
 #include <stdio.h>
-#include <time.h>
 
 struct images_options {
     struct listing_options listing;
@@ -30,23 +29,6 @@ static const struct listing_column columns[] = {
     [DETAILS] = {"Details", NULL, 0, 0},
 };
 
-static void put_created(struct listing *listing, uint64_t created_s)
-{
-    char span[HUMAN_MAX];
-    char text[HUMAN_MAX + 8];
-    char when[TIMES_MAX];
-
-    if (!created_s || created_s > INT64_MAX / 1000000000) {
-        listing_text(listing, CREATED, "-");
-        return;
-    }
-    snprintf(text, sizeof text, "%s ago",
-             human_duration(span, (int64_t)time(NULL) - (int64_t)created_s));
-    listing_text(listing, CREATED, text);
-    times_text((int64_t)created_s * 1000000000, when);
-    listing_text(listing, CREATED_AT, when);
-}
-
 static void on_image(void *context, const struct sm_stored_image *image)
 {
     struct listing *listing = context;
@@ -56,7 +38,7 @@ static void on_image(void *context, const struct sm_stored_image *image)
     listing_text(listing, REPOSITORY, image->repository);
     listing_text(listing, TAG, image->tag[0] ? image->tag : "<none>");
     listing_text(listing, ID, image->id);
-    put_created(listing, image->created_s);
+    created_put(listing, CREATED, CREATED_AT, image->created_s);
     listing_number(listing, SIZE, image->blob_bytes,
                    human_bytes(bytes, image->blob_bytes));
     listing_number(listing, ROOTFS, image->rootfs_bytes,

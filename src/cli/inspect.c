@@ -1,5 +1,7 @@
 /* inspect.c: `supermachine inspect`: what is known of machines and images, as
  * JSON. */
+#include "inspect.h"
+
 #include "host.h"
 #include "json.h"
 #include "printable.h"
@@ -159,13 +161,28 @@ static char *machine_text(const struct record *record)
 /* --------------------------------------------------------------- both -- */
 
 struct inspection {
+    const char *verb;
     char home[HOME_MAX];
     struct sm_host *host;
     bool machines;
     bool images;
+    bool snapshots;
     const char *format; /* NULL: all of it, as an array */
     unsigned shown;
 };
+
+static int inspect_snapshot(struct sm_host *host, const char *name, char **ret,
+                            struct sm_error *err)
+{
+    char *whole = NULL;
+    int rc;
+
+    if (asprintf(&whole, "snapshot:%s", name) < 0)
+        return text_fail(err, SM_ENOMEM, "out of memory");
+    rc = sm_store_inspect(host, whole, ret, err);
+    free(whole);
+    return rc;
+}
 
 /* The object of what (name) names. Machines first, as Docker does. */
 static int find_text(struct inspection *inspection, const char *name,
@@ -181,9 +198,11 @@ static int find_text(struct inspection *inspection, const char *name,
         record_done(&record);
         return *ret ? 0 : text_fail(err, SM_ENOMEM, "out of memory");
     }
-    if (rc != SM_ENOENT || !inspection->images)
-        return rc;
-    return sm_store_inspect(inspection->host, name, ret, err);
+    if (rc == SM_ENOENT && inspection->images)
+        rc = sm_store_inspect(inspection->host, name, ret, err);
+    if (rc == SM_ENOENT && inspection->snapshots)
+        rc = inspect_snapshot(inspection->host, name, ret, err);
+    return rc;
 }
 
 static void write_value(struct json_value value)
@@ -247,14 +266,14 @@ static int inspect_all(struct inspection *inspection, char *const *names)
     if (!rc)
         rc = cli_host_open(&inspection->host, &err);
     if (rc) {
-        complain("inspect: %s", err.message);
+        complain("%s: %s", inspection->verb, err.message);
         return EXIT_OURS;
     }
     if (!inspection->format)
         printf("[");
     for (; *names; names++)
         if (inspect_one(inspection, *names, &err) != 0) {
-            complain("inspect: %s", err.message);
+            complain("%s: %s", inspection->verb, err.message);
             status = 1;
         }
     if (!inspection->format)
@@ -281,6 +300,15 @@ static const char *check_format(const char *format)
     return format;
 }
 
+int inspect_snapshots(const char *verb, const char *format, char *const *names)
+{
+    struct inspection inspection = {.verb = verb, .snapshots = true};
+
+    if (format && !(inspection.format = check_format(format)))
+        return EXIT_OURS;
+    return inspect_all(&inspection, names);
+}
+
 struct inspect_options {
     const char *type;
     const char *format;
@@ -288,7 +316,7 @@ struct inspect_options {
 
 static const struct option inspect_option_table[] = {
     {"type", 0, OPTION_STRING, offsetof(struct inspect_options, type), "TYPE",
-     "only a machine, or only an image"},
+     "only a machine, an image or a snapshot"},
     {"format", 'f', OPTION_STRING, offsetof(struct inspect_options, format),
      "TEMPLATE",
      "a line for each: {{.State.Status}}, {{json .Config.env}} and so on, or "
@@ -297,7 +325,8 @@ static const struct option inspect_option_table[] = {
 
 static int run_inspect(int count, char **arguments)
 {
-    struct inspection inspection = {.machines = true, .images = true};
+    struct inspection inspection = {
+        .verb = "inspect", .machines = true, .images = true};
     struct inspect_options options = {0};
     char **rest;
 
@@ -313,9 +342,11 @@ static int run_inspect(int count, char **arguments)
     if (options.type) {
         inspection.machines = strcmp(options.type, "machine") == 0;
         inspection.images = strcmp(options.type, "image") == 0;
+        inspection.snapshots = strcmp(options.type, "snapshot") == 0;
     }
-    if (!inspection.machines && !inspection.images)
-        complain("inspect: --type %s: must be machine or image", options.type);
+    if (!inspection.machines && !inspection.images && !inspection.snapshots)
+        complain("inspect: --type %s: must be machine, image or snapshot",
+                 options.type);
     else if (!rest[0])
         complain("inspect: which machine or image? see supermachine ps -a and "
                  "supermachine images");
@@ -330,7 +361,8 @@ const struct verb verb_inspect = {
     .options_anywhere = true,
     .usage = "[OPTIONS] NAME...",
     .summary = "Show what is known of machines and images, as JSON",
-    .details = "NAME is a machine's or an image's name or ID. Prints an array "
+    .details = "NAME is a machine's or an image's name or ID; with --type, a "
+               "snapshot's\nname. Prints an array "
                "of objects. Those of\nimages have the main fields of docker "
                "image inspect; Size is that of the\nblobs, RootfsSize that of "
                "the root file systems on the disk.",

@@ -4,6 +4,7 @@
 #include "front.h"
 #include "host.h"
 #include "keeper.h"
+#include "kept.h"
 #include "run.h"
 #include "text.h"
 
@@ -18,9 +19,12 @@
 /* One run, from its options to its end. */
 struct run {
     const struct run_options *options;
-    char **rest; /* image, command */
+    char **command; /* what is behind the image     */
+    const char *image;
+    bool resumes; /* what the snapshot was made of goes on */
+    struct kept kept;
     struct sm_host *host;
-    struct sm_image *image;
+    struct sm_image *source; /* NULL: a snapshot */
     struct sm_machine *machine;
     struct sm_exec *exec;
     struct record record;
@@ -208,6 +212,17 @@ static int keep_in_foreground(struct run *run, int listener,
     return rc;
 }
 
+/* A command that goes on has the terminal that it had, or none. */
+static bool has_terminal(const struct run *run)
+{
+    const struct run_options *options = run->options;
+
+    if (run->resumes)
+        return run->kept.tty && (options->detach || terminal_is_here());
+    return options->tty || run->owner >= 0 ||
+           (!options->detach && terminal_is_here());
+}
+
 static int run_command(struct run *run, struct sm_exit_status *status,
                        struct sm_error *err)
 {
@@ -217,15 +232,18 @@ static int run_command(struct run *run, struct sm_exit_status *status,
     int rc;
 
     sm_exec_config_init(&command);
+    command.resume = run->resumes;
+    if (run->options->snapshot && !run->resumes)
+        command.argv = (const char *const *)run->command;
     if (options->timeout_ms != UINT64_MAX)
         command.timeout_ms = (uint32_t)options->timeout_ms;
-    command.tty = run->record.tty;
+    command.tty = run->record.tty && !run->resumes;
     terminal_size(&command.rows, &command.columns);
     if (is_kept(run))
         command.stdout_fd = command.stderr_fd = SM_BYTES;
     if (run->record.open_stdin)
         command.stdin_fd = is_kept(run) ? SM_BYTES : STDIN_FILENO;
-    run->has_terminal = command.tty && !is_kept(run);
+    run->has_terminal = run->record.tty && !is_kept(run);
     rc = sm_exec_new(run->machine, &command, &run->exec, err);
     if (rc)
         return rc;
@@ -288,21 +306,23 @@ static int make_record(struct run *run, struct sm_error *err)
     if (rc)
         return rc;
     record->created_ns = record_now_ns();
-    record->memory_bytes = options->memory_bytes;
-    record->cpus = options->cpus;
+    record->memory_bytes =
+        run->kept.command ? run->kept.memory_bytes : options->memory_bytes;
+    record->cpus = run->kept.command ? run->kept.vcpus : options->cpus;
     record->pid = (uint32_t)getpid();
     record->stop_signal = options->stop_signal;
     record->detached = options->detach;
     record->logged = is_kept(run);
     record->stop_timeout_ms = (uint32_t)options->stop_timeout_ms;
-    record->tty = options->tty || run->owner >= 0;
+    record->tty = has_terminal(run);
     record->open_stdin = !options->detach || options->interactive;
     /* What nobody named and nobody detached leaves nothing behind. */
     record->remove = options->remove || (!options->detach && !options->name);
-    record->command = join(run->rest + 1, " ");
+    record->command =
+        run->resumes ? strdup(run->kept.command) : join(run->command, " ");
     record->labels = join((char *const *)(uintptr_t)options->labels.item, "\n");
     if (!record->command || !record->labels ||
-        !record_set(&record->image, run->rest[0]))
+        !record_set(&record->image, run->image))
         return text_fail(err, SM_ENOMEM, "out of memory");
     rc = record_save(record, err);
     if (!rc)
@@ -329,7 +349,9 @@ static int make_machine(struct run *run, struct sm_error *err)
     config.name = run->record.name;
     config.labels = options->labels.item;
     config.entrypoint = options->entrypoint;
-    config.argv = (const char *const *)run->rest + 1;
+    config.snapshot = options->snapshot;
+    if (!options->snapshot)
+        config.argv = (const char *const *)run->command;
     config.env = options->env.item;
     config.workdir = options->workdir;
     config.user = options->user;
@@ -338,11 +360,25 @@ static int make_machine(struct run *run, struct sm_error *err)
     config.processes_max = options->processes_max;
     if (options->lifetime_ms != UINT64_MAX)
         config.lifetime_ms = (uint32_t)options->lifetime_ms;
-    rc = sm_machine_new(run->host, run->image, &config, &run->machine, err);
+    rc = sm_machine_new(run->host, run->source, &config, &run->machine, err);
     if (!rc)
         rc = sm_machine_inspect(run->machine, SM_INSPECT_MACHINE,
                                 &run->record.config, err);
     return rc ? rc : record_save(&run->record, err);
+}
+
+/* What the machine is made of. */
+static int open_source(struct run *run, struct sm_error *err)
+{
+    const struct run_options *options = run->options;
+    int rc;
+
+    if (!options->snapshot)
+        return cli_image_open(run->host, run->image, &options->image,
+                              &run->source, err);
+    rc = kept_look(run->host, options->snapshot, &run->kept, err);
+    run->image = run->kept.image;
+    return rc;
 }
 
 /* Everything, in the process that keeps the machine. */
@@ -350,7 +386,9 @@ static int run_here(const struct run_options *options, char **rest, int report,
                     int owner)
 {
     struct run run = {.options = options,
-                      .rest = rest,
+                      .command = rest + !options->snapshot,
+                      .image = options->snapshot ? NULL : rest[0],
+                      .resumes = options->snapshot && !rest[0],
                       .record = {.folder = -1, .lock = -1},
                       .report = report,
                       .owner = owner};
@@ -360,8 +398,7 @@ static int run_here(const struct run_options *options, char **rest, int report,
     int rc = cli_host_open(&run.host, &err);
 
     if (!rc)
-        rc = cli_image_open(run.host, rest[0], &options->image, &run.image,
-                            &err);
+        rc = open_source(&run, &err);
     if (!rc)
         rc = make_record(&run, &err);
     recorded = run.record.folder >= 0;
@@ -381,7 +418,8 @@ static int run_here(const struct run_options *options, char **rest, int report,
         events_note(&run.record, "destroy", NULL, NULL);
     }
     record_done(&run.record);
-    sm_image_free(run.image);
+    sm_image_free(run.source);
+    kept_done(&run.kept);
     return rc;
 }
 
@@ -442,7 +480,8 @@ int run_image(const struct run_options *options, char **words)
 
     if (options->detach)
         return run_detached(options, words);
-    if (terminal_is_here())
+    /* The command of a snapshot may have no terminal: that is known later. */
+    if (terminal_is_here() && !options->snapshot)
         status = front_open(&options->detach_keys, &owner);
     return status >= 0 ? status : run_here(options, words, -1, owner);
 }

@@ -1,4 +1,7 @@
-/* load.c: `supermachine load`: the images of an archive. */
+/* load.c: `supermachine load`: the images of an archive; and a snapshot, see
+ * load.h. */
+#include "load.h"
+
 #include "change.h"
 #include "host.h"
 #include "text.h"
@@ -11,18 +14,17 @@
 #include <unistd.h>
 
 struct load_options {
-    const char *input;
-    const char *name;
+    struct load_request request;
 };
 
 static const struct option load_option_table[] = {
-    {"input", 'i', OPTION_STRING, offsetof(struct load_options, input), "FILE",
-     "read this, not standard input"},
-    {"name", 0, OPTION_STRING, offsetof(struct load_options, name), "NAME",
-     "what the archive's only image is to be called"},
+    {"input", 'i', OPTION_STRING, offsetof(struct load_options, request.input),
+     "FILE", "read this, not standard input"},
+    {"name", 0, OPTION_STRING, offsetof(struct load_options, request.name),
+     "NAME", "what the archive's only image is to be called"},
 };
 
-static int load_images(const struct load_options *options, int fd)
+static int read_archive(const struct load_request *request, int fd)
 {
     struct change_sum sum = {0};
     struct sm_host *host = NULL;
@@ -30,18 +32,38 @@ static int load_images(const struct load_options *options, int fd)
     int rc = cli_host_open(&host, &err);
 
     if (!rc)
-        rc = sm_store_load(host, fd, options->name, change_print, &sum, &err);
+        rc = sm_store_load(host, fd, request->name, change_print, &sum, &err);
     if (rc)
-        complain("%s", err.message);
+        complain("%s: %s", request->verb, err.message);
     sm_host_free(host);
     return rc ? EXIT_OURS : 0;
 }
 
-static int run_load(int count, char **arguments)
+int cli_load(const struct load_request *request)
 {
-    struct load_options options = {0};
     int fd = STDIN_FILENO;
     int status;
+
+    if (request->input)
+        fd = open(request->input, O_RDONLY | O_CLOEXEC);
+    else if (isatty(fd)) {
+        complain("%s: standard input is a terminal: give an archive with -i",
+                 request->verb);
+        return EXIT_OURS;
+    }
+    if (fd < 0) {
+        complain("%s: %s: %s", request->verb, request->input, strerror(errno));
+        return EXIT_OURS;
+    }
+    status = read_archive(request, fd);
+    if (request->input)
+        close(fd);
+    return status;
+}
+
+static int run_load(int count, char **arguments)
+{
+    struct load_options options = {.request = {.verb = "load"}};
     char **rest;
 
     (void)count;
@@ -57,20 +79,7 @@ static int run_load(int count, char **arguments)
         complain("load: %s: an archive is given with -i", rest[0]);
         return EXIT_OURS;
     }
-    if (options.input)
-        fd = open(options.input, O_RDONLY | O_CLOEXEC);
-    else if (isatty(fd)) {
-        complain("load: standard input is a terminal: give an archive with -i");
-        return EXIT_OURS;
-    }
-    if (fd < 0) {
-        complain("load: %s: %s", options.input, strerror(errno));
-        return EXIT_OURS;
-    }
-    status = load_images(&options, fd);
-    if (options.input)
-        close(fd);
-    return status;
+    return cli_load(&options.request);
 }
 
 const struct verb verb_load = {

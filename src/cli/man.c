@@ -191,6 +191,21 @@ static void write_title(const char *verb, const char *summary, FILE *to)
     fputc('\n', to);
 }
 
+/* A verb of a verb, as a section of its page. */
+static void write_second(const struct verb *verb, FILE *to)
+{
+    fprintf(to, ".SS %s ", verb->name);
+    write_usage(verb->usage, to);
+    fputc('\n', to);
+    write_text(verb->summary, strlen(verb->summary), to);
+    fputs(".\n", to);
+    if (verb->details)
+        write_paragraphs(verb->details, to);
+    for (size_t i = 0; i < verb->option_count; i++)
+        if (verb->options[i].help)
+            write_option(&verb->options[i], to);
+}
+
 void man_verb(const struct verb *verb, FILE *to)
 {
     write_title(verb->name, verb->summary, to);
@@ -206,6 +221,10 @@ void man_verb(const struct verb *verb, FILE *to)
         fputs(".PP\n", to);
         write_paragraphs(verb->details, to);
     }
+    if (verb->seconds)
+        fputs(".SH COMMANDS\n", to);
+    for (size_t i = 0; verb->seconds && verb->seconds[i]; i++)
+        write_second(verb->seconds[i], to);
     write_options(verb, to);
     fputs(".SH EXIT STATUS\n", to);
     write_paragraphs(verb->exit_status

@@ -286,6 +286,12 @@ void options_help(const struct verb *verb)
         printf("\n%s\n", verb->details);
     if (verb->exit_status)
         printf("\n%s\n", verb->exit_status);
+    for (size_t i = 0; verb->seconds && verb->seconds[i]; i++)
+        printf("%s  %-17s %s\n", i ? "" : "\nCommands:\n",
+               verb->seconds[i]->name, verb->seconds[i]->summary);
+    if (verb->seconds)
+        printf("\n`supermachine %s --help` tells more about one.\n",
+               verb->seconds[0]->name);
     for (size_t i = 0; i < verb->option_count; i++) {
         if (!verb->options[i].help)
             continue;

@@ -77,6 +77,10 @@ struct verb {
     bool options_anywhere;
     const struct option *options;
     size_t option_count;
+    /* What its first argument is one of, NULL at the end, each with its
+     * options; their names are whole: "snapshot rm". NULL: its arguments are
+     * its own. */
+    const struct verb *const *seconds;
     /* (arguments) ends with NULL. Returns the exit status. */
     int (*run)(int count, char **arguments);
 };

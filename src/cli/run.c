@@ -11,6 +11,9 @@
 #define FIELD(name) offsetof(struct run_options, name)
 
 static const struct option run_option_table[] = {
+    {"snapshot", 0, OPTION_STRING, FIELD(snapshot), "SNAPSHOT",
+     "go on from this snapshot, in place of an image; without COMMAND, the "
+     "one that was running goes on"},
     {"memory", 'm', OPTION_BYTES, FIELD(memory_bytes), "SIZE",
      "the machine's memory, 32m to 1t (default 512m)"},
     {"cpus", 0, OPTION_COUNT, FIELD(cpus), "N",
@@ -97,14 +100,27 @@ static bool has_bad_label(const struct option_list *labels)
 /* As the library says it, but before an image is pulled for nothing. */
 static bool check_size(struct run_options *options)
 {
-    if (options->memory_bytes == 0)
+    /* A snapshot brings both, and the library compares what is given. */
+    if (options->snapshot && options->memory_bytes == UINT64_MAX)
+        options->memory_bytes = 0;
+    else if (options->memory_bytes == UINT64_MAX)
+        options->memory_bytes = SM_MEMORY_DEFAULT;
+    else if (options->memory_bytes == 0) {
         complain("run: --memory 0: at least 32m");
-    else if (options->memory_bytes < SM_MEMORY_MIN ||
-             options->memory_bytes > SM_MEMORY_MAX)
+        return false;
+    }
+    if (options->cpus == UINT32_MAX)
+        options->cpus = options->snapshot ? 0 : 1;
+    else if (options->cpus == 0) {
+        complain("run: --cpus 0: at least 1");
+        return false;
+    }
+    if (options->memory_bytes == 0)
+        return true;
+    if (options->memory_bytes < SM_MEMORY_MIN ||
+        options->memory_bytes > SM_MEMORY_MAX)
         complain("run: memory of %llu bytes: must be 32 MiB to 1024 GiB",
                  (unsigned long long)options->memory_bytes);
-    else if (options->cpus == 0)
-        complain("run: --cpus 0: at least 1");
     else if (options->cpus > SM_VCPUS_MAX)
         complain("run: %u vcpus: must be 1 to %d", options->cpus, SM_VCPUS_MAX);
     else {
@@ -130,7 +146,7 @@ static int run_with(struct run_options *options, char **rest)
 {
     int status = EXIT_OURS;
 
-    if (!rest[0])
+    if (!rest[0] && !options->snapshot)
         complain("run: which image? see supermachine run --help");
     else if (!check_size(options) ||
              !check_time("timeout", options->timeout_ms) ||
@@ -155,19 +171,25 @@ static int run_with(struct run_options *options, char **rest)
     return status;
 }
 
+void run_options_init(struct run_options *options)
+{
+    *options = (struct run_options){.stop_signal = 15,
+                                    .timeout_ms = UINT64_MAX,
+                                    .lifetime_ms = UINT64_MAX,
+                                    .stop_timeout_ms = 10000,
+                                    .image = {.json_to = stderr}};
+}
+
 static int run_run(int count, char **arguments)
 {
-    struct run_options options = {.memory_bytes = SM_MEMORY_DEFAULT,
-                                  .cpus = 1,
-                                  .stop_signal = 15,
-                                  .timeout_ms = UINT64_MAX,
-                                  .lifetime_ms = UINT64_MAX,
-                                  .stop_timeout_ms = 10000,
-                                  .image = {.json_to = stderr}};
+    struct run_options options;
     int status = EXIT_OURS;
     char **rest;
 
     (void)count;
+    run_options_init(&options);
+    options.memory_bytes = UINT64_MAX;
+    options.cpus = UINT32_MAX;
     switch (options_parse(&verb_run, arguments, &options, &rest)) {
     case OPTIONS_HELP:
         status = 0;
@@ -215,6 +237,12 @@ const struct verb verb_run = {
         "If standard input and output are a terminal, the command gets one "
         "too. Then\nCtrl-P Ctrl-Q leaves the machine running, as if it had "
         "been started with -d, and\nattach comes back to it.",
+=======
+        "too.\n\n"
+        "With --snapshot there is no IMAGE: the machine goes on from where the "
+        "snapshot\nwas made, with its memory and processors. Its command goes "
+        "on, too, with these\nstreams, unless there is a COMMAND to run "
+        "beside it.",
     .exit_status =
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "

@@ -8,8 +8,9 @@
 #include "rlimits.h"
 
 struct run_options {
-    uint64_t memory_bytes;
-    uint32_t cpus;
+    uint64_t memory_bytes; /* 0: none was given */
+    uint32_t cpus;         /* 0: likewise       */
+    const char *snapshot;  /* it goes on from this; NULL: an image */
     struct option_list env_given;
     struct option_list env_files;
     struct option_list env; /* both together, whole */
@@ -41,8 +42,13 @@ struct run_options {
     bool cold;
 };
 
+/* What it is when nothing was asked for. */
+void run_options_init(struct run_options *options);
+
 /* Image, machine, command, in the foreground or, with -d, by a child that stays
- * behind. (words) are the image and the command. Returns the exit status. */
+ * behind. (words) are the image and the command; of a snapshot the command
+ * alone, and without it the one that was running goes on. Returns the exit
+ * status. */
 int run_image(const struct run_options *options, char **words);
 
 #endif

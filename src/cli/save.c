@@ -1,4 +1,7 @@
-/* save.c: `supermachine save`: images as an archive. */
+/* save.c: `supermachine save`: images as an archive; and snapshots, see save.h.
+ */
+#include "save.h"
+
 #include "events.h"
 #include "host.h"
 #include "text.h"
@@ -13,40 +16,38 @@
 #include <unistd.h>
 
 struct save_options {
-    const char *output;
-    const char *format;
+    struct save_request request;
 };
 
 static const struct option save_option_table[] = {
-    {"output", 'o', OPTION_STRING, offsetof(struct save_options, output),
-     "FILE", "write this, not standard output"},
-    {"format", 0, OPTION_STRING, offsetof(struct save_options, format), "NAME",
-     "oci-archive (default) or docker-archive"},
+    {"output", 'o', OPTION_STRING,
+     offsetof(struct save_options, request.output), "FILE",
+     "write this, not standard output"},
+    {"format", 0, OPTION_STRING, offsetof(struct save_options, request.format),
+     "NAME", "oci-archive (default) or docker-archive"},
 };
 
-static int save_images(const struct save_options *options, char *const *names,
-                       int fd)
+static int write_archive(const struct save_request *request, int fd)
 {
     struct sm_host *host = NULL;
     struct sm_error err = {0};
     int rc = cli_host_open(&host, &err);
 
     if (!rc)
-        rc = sm_store_save(host, (const char *const *)names, options->format,
-                           fd, &err);
+        rc = sm_store_save(host, request->names, request->format, fd, &err);
     if (rc)
-        complain("save: %s", err.message);
-    for (; !rc && *names; names++)
-        events_note_image("save", *names, *names);
+        complain("%s: %s", request->verb, err.message);
+    for (const char *const *at = request->names; !rc && *at; at++)
+        events_note_image("save", *at, *at);
     sm_host_free(host);
     return rc ? EXIT_OURS : 0;
 }
 
 /* Under another name first, so that FILE is whole or as it was. A device or a
  * FIFO is written as it is. */
-static int save_to_file(const struct save_options *options, char *const *names)
+static int save_to_file(const struct save_request *request)
 {
-    const char *output = options->output;
+    const char *output = request->output;
     struct stat st;
     char *temp = NULL;
     bool direct = stat(output, &st) == 0 && !S_ISREG(st.st_mode);
@@ -57,21 +58,21 @@ static int save_to_file(const struct save_options *options, char *const *names)
 
     umask(mask);
     if (asprintf(&temp, "%s%s", output, direct ? "" : ".XXXXXX") < 0) {
-        complain("save: out of memory");
+        complain("%s: out of memory", request->verb);
         return EXIT_OURS;
     }
     file = direct ? fopen(output, "we") : NULL;
     fd = file ? fileno(file) : direct ? -1 : mkstemp(temp);
     if (fd < 0) {
-        complain("save: %s: %s", output, strerror(errno));
+        complain("%s: %s: %s", request->verb, output, strerror(errno));
         free(temp);
         return EXIT_OURS;
     }
-    status = save_images(options, names, fd);
+    status = write_archive(request, fd);
     if (!direct && !status &&
-        (fchmod(fd, 0666 & ~mask) != 0 || fsync(fd) != 0 ||
+        (fchmod(fd, request->mode & ~mask) != 0 || fsync(fd) != 0 ||
          rename(temp, output) != 0)) {
-        complain("save: %s: %s", output, strerror(errno));
+        complain("%s: %s: %s", request->verb, output, strerror(errno));
         status = EXIT_OURS;
     }
     if (!direct && status)
@@ -84,9 +85,21 @@ static int save_to_file(const struct save_options *options, char *const *names)
     return status;
 }
 
+int cli_save(const struct save_request *request)
+{
+    if (request->output)
+        return save_to_file(request);
+    if (isatty(STDOUT_FILENO)) {
+        complain("%s: standard output is a terminal: give a file with -o",
+                 request->verb);
+        return EXIT_OURS;
+    }
+    return write_archive(request, STDOUT_FILENO);
+}
+
 static int run_save(int count, char **arguments)
 {
-    struct save_options options = {0};
+    struct save_options options = {.request = {.verb = "save", .mode = 0666}};
     char **rest;
 
     (void)count;
@@ -102,13 +115,8 @@ static int run_save(int count, char **arguments)
         complain("save: which image? supermachine images lists them");
         return EXIT_OURS;
     }
-    if (options.output)
-        return save_to_file(&options, rest);
-    if (isatty(STDOUT_FILENO)) {
-        complain("save: standard output is a terminal: give a file with -o");
-        return EXIT_OURS;
-    }
-    return save_images(&options, rest, STDOUT_FILENO);
+    options.request.names = (const char *const *)rest;
+    return cli_save(&options.request);
 }
 
 const struct verb verb_save = {

@@ -283,6 +283,38 @@ static void serve_text(struct service *service, struct client *client,
     send_to(client, CONTROL_TEXT, &message);
 }
 
+/* ------------------------------------------------------------ snapshots -- */
+
+static void serve_snapshot(struct service *service, struct client *client,
+                           const char *name, const char *flags)
+{
+    struct keeper *keeper = service->keeper;
+    struct control_message message = {0};
+    struct sm_snapshot_config config;
+    struct sm_snapshot_info info;
+    struct sm_error err;
+    int rc;
+
+    sm_snapshot_config_init(&config);
+    config.name = *name ? name : NULL;
+    config.flags = (uint32_t)strtoul(flags, NULL, 10);
+    config.command = keeper->exec;
+    rc = sm_snapshot_create(keeper->machine, &config, &info, &err);
+    if (rc) {
+        serve_failed(client, rc, &err);
+        return;
+    }
+    if (*name)
+        events_note(keeper->record, "snapshot", "snapshot", name);
+    control_put(&message,
+                "{\"name\":\"%s\",\"paused_us\":%llu,\"duration_us\":%llu,"
+                "\"bytes\":%llu}",
+                info.name, (unsigned long long)info.paused_ns / 1000,
+                (unsigned long long)info.duration_ns / 1000,
+                (unsigned long long)info.bytes);
+    send_to(client, CONTROL_TEXT, &message);
+}
+
 /* ------------------------------------------------------------ attaching -- */
 
 static void serve_attach(struct service *service, struct client *client)
@@ -396,6 +428,10 @@ void serve_message(struct service *service, struct client *client)
     case CONTROL_TOP:
         serve_text(service, client,
                    (enum control_type)client->reader.header.type);
+        break;
+    case CONTROL_SNAPSHOT:
+        serve_snapshot(service, client, first ? first : "",
+                       second ? second : "");
         break;
     case CONTROL_ATTACH:
         serve_attach(service, client);

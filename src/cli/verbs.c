@@ -24,6 +24,8 @@ const struct verb *const verb_table[] = {
     &verb_unpause,
     &verb_rename,
     &verb_rm,
+    &verb_fork,
+    &verb_snapshot,
     &verb_pull,
     &verb_images,
     &verb_rmi,
@@ -68,4 +70,53 @@ const struct verb *verb_expect(const char *name)
     else
         complain("unknown verb %s: see supermachine --help", name);
     return NULL;
+}
+
+/* "rm" of "snapshot rm". */
+static const char *last_word(const char *name)
+{
+    const char *space = strrchr(name, ' ');
+
+    return space ? space + 1 : name;
+}
+
+const struct verb *verb_second(const struct verb *verb, const char *name)
+{
+    const char *names[16];
+    const char *near;
+    size_t count = 0;
+
+    for (; verb->seconds[count]; count++) {
+        names[count] = last_word(verb->seconds[count]->name);
+        if (strcmp(names[count], name) == 0)
+            return verb->seconds[count];
+        /* As Docker has it. */
+        if (strcmp(names[count], "ls") == 0 && strcmp(name, "list") == 0)
+            return verb->seconds[count];
+    }
+    near = options_nearest(name, names, count);
+    if (near)
+        complain("unknown verb %s %s: did you mean %s?", verb->name, name,
+                 near);
+    else
+        complain("unknown verb %s %s: see supermachine %s --help", verb->name,
+                 name, verb->name);
+    return NULL;
+}
+
+int verb_run_second(const struct verb *verb, int count, char **arguments)
+{
+    const struct verb *second;
+
+    if (!arguments[0]) {
+        complain("%s: what? see supermachine %s --help", verb->name,
+                 verb->name);
+        return EXIT_OURS;
+    }
+    if (strcmp(arguments[0], "--help") == 0) {
+        options_help(verb);
+        return 0;
+    }
+    second = verb_second(verb, arguments[0]);
+    return second ? second->run(count - 1, arguments + 1) : EXIT_OURS;
 }

@@ -20,6 +20,8 @@ extern const struct verb verb_pause;
 extern const struct verb verb_unpause;
 extern const struct verb verb_rename;
 extern const struct verb verb_rm;
+extern const struct verb verb_fork;
+extern const struct verb verb_snapshot;
 extern const struct verb verb_pull;
 extern const struct verb verb_images;
 extern const struct verb verb_rmi;
@@ -43,5 +45,11 @@ const struct verb *verb_find(const char *name);
 
 /* verb_find(), with a message when there is none. */
 const struct verb *verb_expect(const char *name);
+
+/* The second of (verb) that is called "VERB NAME", with a message when there is
+ * none. */
+const struct verb *verb_second(const struct verb *verb, const char *name);
+/* Run of a verb that has seconds. */
+int verb_run_second(const struct verb *verb, int count, char **arguments);
 
 #endif

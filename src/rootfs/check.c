@@ -1,8 +1,8 @@
 /* check.c: is a root file system what its name says? See store.h. */
 #include "base/own.h"
+#include "oci/json.h"
 #include "platform/file.h"
 #include "rootfs/store.h"
-#include "oci/json.h"
 
 #include <ext2fs/ext2fs.h>
 #include <fcntl.h>

@@ -1,0 +1,142 @@
+/* fork.c: `supermachine fork`: more machines that go on from where one is. */
+#include "host.h"
+#include "json.h"
+#include "run.h"
+#include "snapshots.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FORKS_MAX = 256 };
+
+struct fork_options {
+    uint32_t count;
+    const char *name;
+    bool remove;
+};
+
+static const struct option fork_option_table[] = {
+    {"number", 'n', OPTION_COUNT, offsetof(struct fork_options, count), "N",
+     "how many (default 1)"},
+    {"name", 0, OPTION_STRING, offsetof(struct fork_options, name), "NAME",
+     "what it is called; several are NAME-1, NAME-2 and so on"},
+    {"rm", 0, OPTION_FLAG, offsetof(struct fork_options, remove), NULL,
+     "forget each when it ends"},
+};
+
+/* One keeper for each, as `run -d` has it. */
+static int start_one(const struct fork_options *options,
+                     const struct record *parent, const char *snapshot,
+                     uint32_t number)
+{
+    struct run_options run;
+    char *nothing[] = {NULL};
+    char *name = NULL;
+    int status;
+
+    if (options->name && options->count > 1 &&
+        asprintf(&name, "%s-%u", options->name, number) < 0) {
+        complain("fork: out of memory");
+        return EXIT_OURS;
+    }
+    run_options_init(&run);
+    run.snapshot = snapshot;
+    run.name = name ? name : options->name;
+    run.detach = true;
+    run.remove = options->remove;
+    run.stop_signal = parent->stop_signal;
+    run.stop_timeout_ms = parent->stop_timeout_ms;
+    run.interactive = parent->open_stdin;
+    status = run_image(&run, nothing);
+    free(name);
+    return status;
+}
+
+static int start_all(const struct fork_options *options,
+                     const struct record *parent, const char *snapshot)
+{
+    int status = 0;
+
+    for (uint32_t i = 1; i <= options->count && !status; i++)
+        status = start_one(options, parent, snapshot, i);
+    return status;
+}
+
+static void drop(const char *snapshot)
+{
+    char *whole = snapshot_whole_name(snapshot);
+    struct sm_host *host = NULL;
+
+    if (whole && cli_host_open(&host, NULL) == 0)
+        sm_store_remove(host, whole, 0, NULL, NULL, NULL);
+    sm_host_free(host);
+    free(whole);
+}
+
+static int fork_machine(const struct fork_options *options, const char *machine)
+{
+    struct sm_error err = {0};
+    struct record parent;
+    char *snapshot = NULL;
+    char *text = NULL;
+    int status = EXIT_OURS;
+
+    if (snapshot_ask(machine, NULL, SM_SNAPSHOT_TEMPORARY, &parent, &text,
+                     &err) != 0) {
+        complain("fork: %s", err.message);
+        return EXIT_OURS;
+    }
+    snapshot = json_text(json_at(json_read(text), "name", 4));
+    if (snapshot) {
+        status = start_all(options, &parent, snapshot);
+        /* Machines of it have its files open. */
+        drop(snapshot);
+    } else {
+        complain("fork: out of memory");
+    }
+    record_done(&parent);
+    free(snapshot);
+    free(text);
+    return status;
+}
+
+static int run_fork(int count, char **arguments)
+{
+    struct fork_options options = {.count = 1};
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_fork, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (!rest[0] || rest[1])
+        complain("fork: which machine? One at a time");
+    else if (options.count < 1 || options.count > FORKS_MAX)
+        complain("fork: -n %u: 1 to %d", options.count, FORKS_MAX);
+    else
+        return fork_machine(&options, rest[0]);
+    return EXIT_OURS;
+}
+
+const struct verb verb_fork = {
+    .name = "fork",
+    .options_anywhere = true,
+    .usage = "[OPTIONS] MACHINE",
+    .summary = "Have more machines that go on from where one is now",
+    .details =
+        "The new machines are detached; their IDs are printed. They have "
+        "memory and disk\nof their own from then on, and names, "
+        "addresses and random numbers of their own.\nThe machine itself "
+        "goes on.",
+    .options = fork_option_table,
+    .option_count = sizeof fork_option_table / sizeof fork_option_table[0],
+    .group = VERB_MACHINES,
+    .run = run_fork,
+};

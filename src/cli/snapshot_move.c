@@ -1,0 +1,254 @@
+/* snapshot_move.c: `supermachine snapshot export`, `import`, `push` and `pull`:
+ * snapshots on their way from here to there. */
+#include "host.h"
+#include "image.h"
+#include "load.h"
+#include "save.h"
+#include "snapshots.h"
+#include "text.h"
+#include "verbs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* -------------------------------------------------------------- export -- */
+
+struct export_options {
+    const char *output;
+};
+
+static const struct option export_option_table[] = {
+    {"output", 'o', OPTION_STRING, offsetof(struct export_options, output),
+     "FILE", "write this, not standard output"},
+};
+
+static int export_one(const char *name, const char *output)
+{
+    char *whole = snapshot_whole_name(name);
+    const char *const names[] = {whole, NULL};
+    int status;
+
+    if (!whole)
+        return EXIT_OURS;
+    /* What was in the machine's memory is for nobody else to read. */
+    status = cli_save(&(struct save_request){.verb = "snapshot export",
+                                             .names = names,
+                                             .output = output,
+                                             .mode = 0600});
+    free(whole);
+    return status;
+}
+
+static int run_export(int count, char **arguments)
+{
+    struct export_options options = {0};
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_snapshot_export, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (!rest[0] || rest[1]) {
+        complain("snapshot export: which one? One at a time");
+        return EXIT_OURS;
+    }
+    return export_one(rest[0], options.output);
+}
+
+const struct verb verb_snapshot_export = {
+    .name = "snapshot export",
+    .options_anywhere = true,
+    .usage = "[OPTIONS] SNAPSHOT",
+    .summary = "Write a snapshot as an archive, for another computer",
+    .details = "An OCI archive that holds all of it, compressed. Who can read "
+               "it can read what\nwas in the machine's memory.",
+    .options = export_option_table,
+    .option_count = sizeof export_option_table / sizeof export_option_table[0],
+    .run = run_export,
+};
+
+/* -------------------------------------------------------------- import -- */
+
+struct import_options {
+    const char *input;
+};
+
+static const struct option import_option_table[] = {
+    {"input", 'i', OPTION_STRING, offsetof(struct import_options, input),
+     "FILE", "read this, not standard input"},
+};
+
+static int run_import(int count, char **arguments)
+{
+    struct import_options options = {0};
+    char *whole;
+    char **rest;
+    int status;
+
+    (void)count;
+    switch (options_parse(&verb_snapshot_import, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        return 0;
+    case OPTIONS_WRONG:
+        return EXIT_OURS;
+    case OPTIONS_OK:
+        break;
+    }
+    if (rest[0] && rest[1]) {
+        complain("snapshot import: one at a time");
+        return EXIT_OURS;
+    }
+    whole = snapshot_whole_name(rest[0] ? rest[0] : "");
+    if (!whole)
+        return EXIT_OURS;
+    status = cli_load(&(struct load_request){
+        .verb = "snapshot import", .input = options.input, .name = whole});
+    free(whole);
+    return status;
+}
+
+const struct verb verb_snapshot_import = {
+    .name = "snapshot import",
+    .options_anywhere = true,
+    .usage = "[OPTIONS] [NAME]",
+    .summary = "Take a snapshot in that was exported",
+    .details = "Without NAME it is called as it was where it comes from. Run "
+               "only what comes from\nsomebody whom you would let run a "
+               "program in a machine.",
+    .options = import_option_table,
+    .option_count = sizeof import_option_table / sizeof import_option_table[0],
+    .run = run_import,
+};
+
+/* ------------------------------------------------------- push and pull -- */
+
+struct move_options {
+    struct image_options image;
+};
+
+static const struct option move_option_table[] = {
+    {"insecure", 0, OPTION_LIST, offsetof(struct move_options, image.insecure),
+     "REGISTRY", "its certificate is not checked, plain HTTP will do"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct move_options, image.quiet),
+     NULL, "no progress"},
+};
+
+enum { MOVE_OPTIONS = sizeof move_option_table / sizeof move_option_table[0] };
+
+/* Either of them may be the registry's. */
+static int copy(const struct verb *verb, const struct image_options *options,
+                const char *from, const char *to)
+{
+    struct cli_telling telling;
+    struct sm_host *host = NULL;
+    struct sm_error err = {0};
+    int rc = cli_host_open(&host, &err);
+
+    if (!rc) {
+        cli_telling_init(&telling, options);
+        rc = sm_store_copy(host, from, to, &telling.config, &err);
+        cli_telling_done(&telling);
+    }
+    sm_host_free(host);
+    if (rc)
+        complain("%s: %s", verb->name, err.message);
+    return rc ? EXIT_OURS : 0;
+}
+
+static int move(const struct verb *verb, const struct image_options *options,
+                const char *snapshot, const char *reference)
+{
+    char *whole = snapshot_whole_name(snapshot);
+    char *target = NULL;
+    int status = EXIT_OURS;
+
+    if (asprintf(&target, "docker://%s", reference) < 0) {
+        target = NULL;
+        complain("%s: out of memory", verb->name);
+    }
+    if (whole && target)
+        status = verb == &verb_snapshot_push
+                     ? copy(verb, options, whole, target)
+                     : copy(verb, options, target, whole);
+    free(whole);
+    free(target);
+    return status;
+}
+
+static int run_push(int count, char **arguments)
+{
+    struct move_options options = {0};
+    int status = EXIT_OURS;
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_snapshot_push, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        status = 0;
+        break;
+    case OPTIONS_WRONG:
+        break;
+    case OPTIONS_OK:
+        if (!rest[0] || !rest[1] || rest[2])
+            complain("snapshot push: which snapshot, and where to?");
+        else
+            status =
+                move(&verb_snapshot_push, &options.image, rest[0], rest[1]);
+        break;
+    }
+    image_options_done(&options.image);
+    return status;
+}
+
+static int run_pull(int count, char **arguments)
+{
+    struct move_options options = {0};
+    int status = EXIT_OURS;
+    char **rest;
+
+    (void)count;
+    switch (options_parse(&verb_snapshot_pull, arguments, &options, &rest)) {
+    case OPTIONS_HELP:
+        status = 0;
+        break;
+    case OPTIONS_WRONG:
+        break;
+    case OPTIONS_OK:
+        if (!rest[0] || (rest[1] && rest[2]))
+            complain("snapshot pull: from where? One at a time");
+        else
+            status = move(&verb_snapshot_pull, &options.image,
+                          rest[1] ? rest[1] : "", rest[0]);
+        break;
+    }
+    image_options_done(&options.image);
+    return status;
+}
+
+const struct verb verb_snapshot_push = {
+    .name = "snapshot push",
+    .options_anywhere = true,
+    .usage = "[OPTIONS] SNAPSHOT REFERENCE",
+    .summary = "Put a snapshot into a registry",
+    .details = "REFERENCE is REGISTRY/NAME[:TAG]. What the registry has is not "
+               "sent again.",
+    .options = move_option_table,
+    .option_count = MOVE_OPTIONS,
+    .run = run_push,
+};
+
+const struct verb verb_snapshot_pull = {
+    .name = "snapshot pull",
+    .options_anywhere = true,
+    .usage = "[OPTIONS] REFERENCE [NAME]",
+    .summary = "Get a snapshot from a registry",
+    .details = "Without NAME it is called as it was where it comes from.",
+    .options = move_option_table,
+    .option_count = MOVE_OPTIONS,
+    .run = run_pull,
+};
