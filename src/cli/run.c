@@ -236,9 +236,7 @@ const struct verb verb_run = {
         "                             archives, or a root file system\n\n"
         "If standard input and output are a terminal, the command gets one "
         "too. Then\nCtrl-P Ctrl-Q leaves the machine running, as if it had "
-        "been started with -d, and\nattach comes back to it.",
-=======
-        "too.\n\n"
+        "been started with -d, and\nattach comes back to it.\n\n"
         "With --snapshot there is no IMAGE: the machine goes on from where the "
         "snapshot\nwas made, with its memory and processors. Its command goes "
         "on, too, with these\nstreams, unless there is a COMMAND to run "

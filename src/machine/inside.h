@@ -114,8 +114,8 @@ struct machine {
     bool template_cold;           /* and is to say what is written first    */
     struct file_fresh hot;        /* where the worker lists it              */
     uint64_t disk_bytes;          /* of the root disk                       */
-    char programs[TEMPLATE_PROGRAMS_MAX]; /* kernel and agent in it */
-    bool named;                           /* its hostname was given */
+    char boots[TEMPLATE_PROGRAMS_MAX]; /* template_programs() of it */
+    bool named;                        /* its hostname was given    */
     struct machine_files files;
     struct machine_saving saving;
     struct program *programs;

@@ -26,6 +26,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void close_one(int *fd)
@@ -321,7 +322,7 @@ static int plan(struct machine *machine, const struct machine_capture *config,
     manifest->hostname = strdup(machine->named ? machine->config.hostname : "");
     if (!machine->config.snapshot) {
         manifest->origin.own_kernel = machine->config.kernel != NULL;
-        manifest->origin.programs = strdup(machine->programs);
+        manifest->origin.programs = strdup(machine->boots);
     }
     if (!rc && (!manifest->hostname || !manifest->origin.programs))
         rc = fail(err, SM_ENOMEM, "snapshot: out of memory");

@@ -63,7 +63,7 @@ static int open_boot(struct machine *machine, int *fds, struct sm_error *err)
                         &fds[WORKER_FD_INITRD], err);
     return rc ? rc
               : template_programs(fds[WORKER_FD_KERNEL], fds[WORKER_FD_INITRD],
-                                  machine->programs, err);
+                                  machine->boots, err);
 }
 
 /* What the disk lies on, where that is not a snapshot's. */
