@@ -50,7 +50,7 @@ begin first -- sh -c "$count"
 await_line first 'count 5$'
 expect live/create 0 '' sm snapshot create one first
 expect live/goes_on 0 '^[0-9]+$' sm exec first cat /count
-expect live/name_taken 125 'one.*exists|exists.*one' \
+expect live/name_taken 125 'snapshot one: there is one' \
     sm snapshot create one first
 expect live/listed 0 'one' sm snapshot ls
 then=$(sm exec first cat /count)
@@ -96,7 +96,7 @@ sm rm -f $children >/dev/null
 # shellcheck disable=SC2016
 who='cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id
     hostname; head -c 16 /dev/urandom | od -An -tx1 | tr -d " "
-    cat /run/supermachine/clone; cat /etc/hostname; date +%s; dmesg'
+    cat /dev/supermachine/generation; cat /etc/hostname; date +%s; dmesg'
 twin() {
     sm run --snapshot one sh -c "$who" >"$scratch/twin.$1" 2>&1
 }
