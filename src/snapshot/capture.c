@@ -4,7 +4,6 @@
 #include "platform/file.h"
 #include "snapshot/inside.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

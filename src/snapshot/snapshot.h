@@ -15,10 +15,10 @@
  *   cumulative: what the machine's own differential brought is part of it.
  *
  *   Saving has two halves. snapshot_capture(), while the machine stands still,
- *   takes what the machine is beside its memory; that is a matter of
- *   microseconds. snapshot_store() looks at the memory and writes it: in a
- *   process_copy(), which has the memory of that moment for itself while the
- *   machine goes on, or at once, before the machine is thawed.
+ *   takes what the machine is beside its memory: a few KiB. snapshot_store()
+ *   looks for what is in the memory and writes it: in a process_copy(), which
+ *   has the memory of that moment for itself while the machine goes on, or at
+ *   once, before the machine is thawed.
  *
  *   State and memory may be parts of one file: then the state lies behind the
  *   memory, and the two cannot be mixed up with those of another snapshot.
@@ -73,10 +73,11 @@ struct snapshot_files {
 };
 
 /*
- * Write the snapshot. Once; takes no lock, allocates nothing, and sees to no
- * descriptor but those of (files) and those of the memory's image
- * (gmem.image). *bytes: how much of the memory was written; zeros are not.
- * Returns 0, SM_ENOSPC, SM_EIO.
+ * Write the snapshot. Once; takes no lock, allocates nothing, and needs no
+ * descriptors but those of (files) and those of the memory's image
+ * (vm_memory()->image), all of which a process_copy() must be given. *bytes:
+ * how much of the memory was written; zeros are not. Returns 0, SM_ENOSPC,
+ * SM_EIO.
  */
 int snapshot_store(struct snapshot_capture *capture,
                    const struct snapshot_files *files, uint64_t *bytes,

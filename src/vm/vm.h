@@ -112,8 +112,10 @@ enum {
  * fails.
  * Returns 0, or SM_ENOHV, SM_EACCES (hypervisor), SM_EINVAL (memory, vcpus,
  * command line), SM_EIMAGE (not a kernel; a record that is damaged or of
- * another machine), SM_ENOTSUP (a record that this host cannot go on from),
- * SM_ENOSPC (memory too small for kernel and initrd), SM_ENOMEM, SM_EIO.
+ * another machine; memory files that are too short, ranges that make no sense),
+ * SM_ELIMIT (too many ranges), SM_ENOTSUP (a record that this host cannot go
+ * on from), SM_ENOSPC (memory too small for kernel and initrd), SM_ENOMEM,
+ * SM_EIO.
  */
 int vm_new(const struct vm_config *config, struct vm **ret,
            struct sm_error *err);

@@ -142,7 +142,7 @@ int file_find_data(int fd, uint64_t from, uint64_t end, uint64_t *first,
     *first = *behind = end;
     if (at < 0 && errno == ENXIO) /* only holes from here on */
         return 0;
-    if (at < 0 && errno == EINVAL) { /* it knows of none */
+    if (at < 0 && errno == EINVAL) { /* it does not know */
         *first = from;
         return 0;
     }
