@@ -313,10 +313,68 @@ static void test_scarce_session_ends_or_says_so(void **state)
     buf_done(&hello_bytes);
 }
 
+/* What a host says to a machine that came out of a snapshot. */
+static int take_over(struct session *session, struct exec **exec,
+                     struct sm_error *err)
+{
+    static const uint8_t entropy[AGENT_ENTROPY_MIN];
+    const struct agent_clone clone = {
+        .entropy = entropy, .entropy_count = sizeof entropy, .generation = {1}};
+    const struct exec_options options = {
+        .ports = {{.kind = EXEC_BYTES}, {.kind = EXEC_BYTES}, {0}},
+        .events = &run_events};
+    int rc;
+
+    session_restored(session);
+    rc = exec_resume(session, &options, 1, exec, err);
+    if (!rc)
+        rc = session_ping(session, 1, err);
+    return rc ? rc : session_clone(session, &clone, err);
+}
+
+static int restore_session(void *context, struct sm_error *err)
+{
+    struct session *session = NULL;
+    struct loop *loop = NULL;
+    struct exec *exec = NULL;
+    struct talk talk = {0};
+    int ends[2];
+    int rc;
+
+    (void)context;
+    assert_int_equal(stream_pair(ends, NULL), 0);
+    rc = loop_new(&loop, err);
+    if (rc)
+        close(ends[0]);
+    else
+        rc = session_open(loop, ends[0], &talk_events, &talk, &session, err);
+    if (!rc)
+        rc = take_over(session, &exec, err);
+    if (!rc)
+        loop_turn(loop, 0);
+    if (!rc && talk.over) {
+        rc = talk.why.code;
+        if (err)
+            *err = talk.why;
+    }
+    exec_free(exec);
+    session_close(session);
+    loop_free(loop);
+    close(ends[1]);
+    return rc;
+}
+
+static void test_scarce_clone_is_not_half_said(void **state)
+{
+    (void)state;
+    assert_true(alloc_each_fails(restore_session, NULL, 6));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scarce_session_ends_or_says_so),
+        cmocka_unit_test(test_scarce_clone_is_not_half_said),
         cmocka_unit_test_setup_teardown(
             test_scarce_library_gives_nothing_half_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(

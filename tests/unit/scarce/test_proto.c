@@ -171,6 +171,16 @@ static int get_setup(void *context, struct sm_error *err)
     return rc;
 }
 
+static int get_clone(void *context, struct sm_error *err)
+{
+    struct sent *sent = context;
+    struct agent_clone clone;
+    int rc = agent_get_clone(&clone, &sent->frame, err);
+
+    agent_clone_done(&clone);
+    return rc;
+}
+
 static void test_scarce_agent_requests_are_not_blamed(void **state)
 {
     static const uint8_t entropy[AGENT_ENTROPY_MIN];
@@ -190,6 +200,14 @@ static void test_scarce_agent_requests_are_not_blamed(void **state)
                                           .hostname = "h"});
     send_end(&sent);
     assert_true(alloc_each_fails(get_setup, &sent, 1));
+    buf_done(&sent.bytes);
+    send_begin(&sent);
+    agent_put_clone(&sent.bytes,
+                    &(struct agent_clone){.entropy = entropy,
+                                          .entropy_count = sizeof entropy,
+                                          .generation = {1}});
+    send_end(&sent);
+    assert_true(alloc_each_fails(get_clone, &sent, 1));
     buf_done(&sent.bytes);
 }
 
