@@ -587,7 +587,6 @@ static void test_shelf_survives_ends_at_any_step(void **state)
     const struct home *home = *state;
     struct shelf_snapshot snapshot;
     char name[SHELF_NAME_MAX + 1];
-    unsigned temporary = 1; /* the last step of one is its new name */
     uint64_t bytes;
 
     for (size_t i = 0; i < sizeof works / sizeof works[0]; i++) {
@@ -614,6 +613,9 @@ static void test_shelf_survives_ends_at_any_step(void **state)
             /* The next one works, and leaves nothing of this one. */
             assert_int_equal(make(home, "next", true, 1, name, NULL), 0);
             assert_int_equal(shelf_remove(home->path, "next", &bytes, NULL), 0);
+            /* Of temporary ones that came to be, one is there. */
+            assert_int_equal(count_folders(home),
+                             count_listed(home) + (i == 4 && done));
         }
         print_message("%zu: ended at each of %u steps\n", i, number);
         assert_true(number > works[i].steps);
