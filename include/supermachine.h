@@ -1219,7 +1219,7 @@ SM_API int sm_copy(const struct sm_copy_config *config, uint64_t *ret_bytes,
  * in a new one before its kernel has fresh randomness, its clock is right, and
  * host name, machine-id and boot_id are new; if any of it fails, the machine
  * ends. Programs that keep randomness of their own, connections, leases or the
- * time find /run/supermachine/clone changed. Streams of commands do not last
+ * time find /dev/supermachine/generation changed (docs/CLONES.md). Streams of commands do not last
  * over a snapshot: sm_exec_config.resume gives one of the commands new ones,
  * the others go on without.
  *
