@@ -15,6 +15,7 @@ struct run_options {
     struct option_list env; /* both together, whole */
     struct option_list labels;
     const char *name;
+    const char *cidfile;
     uint32_t stop_signal;
     bool detach;
     bool remove;
@@ -39,6 +40,7 @@ struct run_options {
     bool cost;
     bool console;
     bool cold;
+    bool init; /* as Docker has it: there always is one */
 };
 
 /* Image, machine, command, in the foreground or, with -d, by a child that stays
