@@ -172,7 +172,11 @@ static int keep(struct run *run, int listener, struct sm_exit_status *status,
     if (!rc && run->owner >= 0) {
         front_let_go(true);
         keeper.owner = fcntl(run->owner, F_DUPFD_CLOEXEC, 3);
-        front_tell(run->owner, run->record.name);
+        /* One who is gone already is seen by the keeper. */
+        if (keeper.owner < 0)
+            rc = text_fail_os(err, "one more descriptor");
+        else
+            front_tell(run->owner, run->record.name);
     }
     if (!rc)
         rc = keeper_run(&keeper, listener, status, err);
