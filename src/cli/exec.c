@@ -194,9 +194,7 @@ static int exec_in(const struct exec_options *options, char **rest)
     if (!rc)
         return sm_exit_code(&status);
     complain("exec: %s", err.message);
-    if (rc == SM_ENOCMD)
-        return EXIT_NOT_FOUND;
-    return rc == SM_ENOEXEC ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
+    return text_exit_code(rc);
 }
 
 static int exec_run(int count, char **arguments)

@@ -128,7 +128,8 @@ static void end_command(struct service *service, struct client *client)
         serve_failed(client, rc, &err);
     else
         serve_ended(client, &status);
-    snprintf(text, sizeof text, "%d", rc ? EXIT_OURS : sm_exit_code(&status));
+    snprintf(text, sizeof text, "%d",
+             rc ? text_exit_code(rc) : sm_exit_code(&status));
     events_note(service->keeper->record, "exec_die", "exitCode", text);
     sm_exec_free(client->exec);
     client->exec = NULL;

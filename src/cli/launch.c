@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,7 +176,11 @@ static int keep(struct run *run, int listener, struct sm_exit_status *status,
     if (!rc && run->owner >= 0) {
         front_let_go(true);
         keeper.owner = fcntl(run->owner, F_DUPFD_CLOEXEC, 3);
-        front_tell(run->owner, run->record.name);
+        /* One who is gone already is seen by the keeper. */
+        if (keeper.owner < 0)
+            rc = text_fail_os(err, "one more descriptor");
+        else
+            front_tell(run->owner, run->record.name);
     }
     if (!rc)
         rc = keeper_run(&keeper, listener, status, err);
@@ -259,6 +264,19 @@ static int run_command(struct run *run, struct sm_exit_status *status,
     return rc;
 }
 
+/* Nobody says so; but what else kills it then? The time counts from its start,
+ * which is later than that of the record. */
+static bool was_timed_out(const struct run *run,
+                          const struct sm_exit_status *status)
+{
+    uint64_t timeout_ms = run->options->timeout_ms;
+
+    return timeout_ms != UINT64_MAX && !status->exited &&
+           status->signal == SIGKILL && !status->out_of_memory &&
+           record_now_ns() - run->record.created_ns >=
+               (int64_t)timeout_ms * 1000000;
+}
+
 static int exit_status(const struct run *run, int rc,
                        const struct sm_error *err,
                        const struct sm_exit_status *status)
@@ -270,13 +288,13 @@ static int exit_status(const struct run *run, int rc,
         complain("run: killed: out of memory: the machine has %llu MiB: see "
                  "--memory",
                  (unsigned long long)run->record.memory_bytes >> 20);
+    if (!rc && was_timed_out(run, status))
+        complain("run: killed: its time was over: see --timeout");
     if (!rc)
         return sm_exit_code(status);
     complain("run: %s%s", err->message,
              silent ? " (what its kernel printed, --console shows)" : "");
-    if (rc == SM_ENOCMD)
-        return EXIT_NOT_FOUND;
-    return rc == SM_ENOEXEC ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
+    return text_exit_code(rc);
 }
 
 /* (words), NULL at the end or alone, with (between) between them. */
@@ -292,6 +310,20 @@ static char *join(char *const *words, const char *between)
         fprintf(to, "%s%s", i ? between : "", words[i]);
     fclose(to);
     return text;
+}
+
+/* As docker run has it: a file that is there belongs to another machine. */
+static int write_id(const struct record *record, const char *path,
+                    struct sm_error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    bool fine =
+        fd >= 0 && write(fd, record->id, RECORD_ID_DIGITS) == RECORD_ID_DIGITS;
+    int rc = fine ? 0 : text_fail_os(err, "--cidfile %s", path);
+
+    if (fd >= 0 && close(fd) != 0 && !rc)
+        rc = text_fail_os(err, "--cidfile %s", path);
+    return rc;
 }
 
 static int make_record(struct run *run, struct sm_error *err)
@@ -325,6 +357,8 @@ static int make_record(struct run *run, struct sm_error *err)
         !record_set(&record->image, run->image))
         return text_fail(err, SM_ENOMEM, "out of memory");
     rc = record_save(record, err);
+    if (!rc && options->cidfile)
+        rc = write_id(record, options->cidfile, err);
     if (!rc)
         events_note(record, "create", NULL, NULL);
     return rc;

@@ -83,6 +83,9 @@ static int pause_one(struct record *record, const struct each_options *options,
     (void)options;
     if (!record_is_live(record))
         return not_running(record, err);
+    if (record->state == RECORD_PAUSED)
+        return text_fail(err, SM_ESTATE, "the machine %s is paused already",
+                         record->name);
     return control_ask(record, CONTROL_PAUSE, NULL, NULL, err);
 }
 

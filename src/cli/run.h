@@ -16,6 +16,7 @@ struct run_options {
     struct option_list env; /* both together, whole */
     struct option_list labels;
     const char *name;
+    const char *cidfile;
     uint32_t stop_signal;
     bool detach;
     bool remove;
@@ -40,6 +41,7 @@ struct run_options {
     bool cost;
     bool console;
     bool cold;
+    bool init; /* as Docker has it: there always is one */
 };
 
 /* What it is when nothing was asked for. */

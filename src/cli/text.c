@@ -9,6 +9,13 @@
 #include <string.h>
 #include <supermachine.h>
 
+int text_exit_code(int rc)
+{
+    if (rc == SM_ENOCMD)
+        return EXIT_NOT_FOUND;
+    return rc == SM_ENOEXEC ? EXIT_NOT_EXECUTABLE : EXIT_OURS;
+}
+
 void complain(const char *fmt, ...)
 {
     char line[2048];

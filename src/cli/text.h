@@ -7,6 +7,10 @@ struct sm_error;
 /* Status of a failure of ours, as opposed to the command's (docker-run(1)). */
 enum { EXIT_OURS = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
+/* The status for (rc), SM_E*, that kept a command from running or from ending
+ * by itself. */
+int text_exit_code(int rc);
+
 /* One line on standard error: "supermachine: MESSAGE", in a form that does
  * nothing to a terminal (printable.h). */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -133,7 +133,7 @@ static int run_top(int count, char **arguments)
         break;
     }
     if (!rest[0] || rest[1]) {
-        complain("top: one machine, no more and no less");
+        complain("top: one machine, and no options for ps");
         return EXIT_OURS;
     }
     return show(&options, rest[0]);

@@ -256,8 +256,8 @@ static int take_extra(struct pax_reader *reader, struct told *told, char type,
 
 /* ---- headers ---- */
 
-/* What is no tar at all, in words that help. */
-static int refuse_header(const struct pax_header *header, struct sm_error *err)
+/* What a header that is none was compressed with; NULL: it was not. */
+static const char *compression_of(const struct pax_header *header)
 {
     static const struct {
         const char *magic;
@@ -274,9 +274,18 @@ static int refuse_header(const struct pax_header *header, struct sm_error *err)
 
     for (size_t i = 0; i < ARRAY_LEN(compressed); i++)
         if (memcmp(header, compressed[i].magic, compressed[i].count) == 0)
-            return fail(err, SM_ENOTSUP,
-                        "tar: compressed with %s: decompress it before",
-                        compressed[i].name);
+            return compressed[i].name;
+    return NULL;
+}
+
+/* What is no tar at all, in words that help. */
+static int refuse_header(const struct pax_header *header, struct sm_error *err)
+{
+    const char *name = compression_of(header);
+
+    if (name)
+        return fail(err, SM_ENOTSUP,
+                    "tar: compressed with %s: decompress it before", name);
     return fail(err, SM_EINVAL, "tar: no header where one should be");
 }
 
@@ -292,8 +301,13 @@ static int next_header(struct pax_reader *reader, struct pax_header *header,
                        struct sm_error *err)
 {
     int64_t sum;
-    int rc = take(reader, header, sizeof *header, err);
+    int rc;
 
+    *header = (struct pax_header){0};
+    rc = take(reader, header, sizeof *header, err);
+    /* What is compressed may be shorter than a header. */
+    if (rc == SM_ECLOSED && compression_of(header))
+        return refuse_header(header, err);
     if (rc)
         return rc;
     if (is_zero(header))

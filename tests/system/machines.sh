@@ -23,12 +23,15 @@ status_of() {
 }
 
 # shellcheck disable=SC2016  # the guest expands these
-id=$(detach web -l tier=front --stop-signal USR1 -- sh -c '
+id=$(detach web --cidfile "$scratch/cid" --init -l tier=front --stop-signal USR1 -- sh -c '
     trap "echo asked; exit 3" USR1
     echo out; echo err >&2
     echo up >/tmp/up
     while :; do sleep 1; done')
 check machines/detached_prints_its_id grep -qE '^[0-9a-f]{64}$' <<<"$id"
+check machines/cidfile_has_it [ "$id" = "$(cat "$scratch/cid")" ]
+expect machines/cidfile_is_not_overwritten 125 'cidfile.*exists' \
+    detach other --cidfile "$scratch/cid" -- true
 # Who reads both of its streams is not kept waiting by a machine that lives on.
 both=$(timeout 60 supermachine run -d --rm --name quick "$image_name" \
     sleep 1000 2>&1)
@@ -47,8 +50,10 @@ expect machines/ps_bad_filter 125 'must be id=.* or ancestor=' \
     supermachine ps -f colour=red
 expect machines/exec_status 7 '^in$' \
     supermachine exec web sh -c 'echo in; exit 7'
+# shellcheck disable=SC2016
 expect machines/exec_detached 0 '^$' supermachine exec -d web \
     sh -c 'echo begun >/tmp/begun; sleep 1; echo done >/tmp/detached'
+# shellcheck disable=SC2016
 expect machines/exec_detached_lives_on 0 '^begun done$' supermachine exec web \
     sh -c 'until [ -s /tmp/detached ]; do sleep 0.1; done
         echo $(cat /tmp/begun /tmp/detached)'
@@ -107,6 +112,7 @@ expect machines/pause 0 '^web$' supermachine pause web
 check machines/paused_shows [ "$(status_of web)" = 'paused ' ]
 expect machines/paused_takes_no_command 125 'unpause' \
     supermachine exec web true
+expect machines/pause_twice 1 'paused already' supermachine pause web
 expect machines/unpause 0 '^web$' supermachine unpause web
 expect machines/goes_on 0 '' supermachine exec web true
 expect machines/unpause_twice 1 'not paused' supermachine unpause web

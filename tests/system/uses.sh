@@ -82,6 +82,6 @@ supermachine rm tty >/dev/null
 
 expect uses/lifetime 125 'life-time was over' \
     run_in --lifetime 6 -- sleep 100
-expect uses/timeout_in_milliseconds 137 '' run_in --timeout 700ms -- sleep 100
+expect uses/timeout_in_milliseconds 137 'time was over' run_in --timeout 700ms -- sleep 100
 check_clean uses/nothing_left
 finish_part

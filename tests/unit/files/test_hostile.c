@@ -299,6 +299,17 @@ static void test_compressed_is_said(void **state)
     assert_non_null(strstr(err.message, "gzip"));
 }
 
+static void test_compressed_and_shorter_than_a_header_is_said(void **state)
+{
+    struct sm_error err;
+
+    (void)state;
+    put_raw("\x1f\x8b\x08", 3);
+    tape.bytes.size = 3;
+    assert_int_equal(tape_unpack(&tape, &err), SM_ENOTSUP);
+    assert_non_null(strstr(err.message, "gzip"));
+}
+
 static void test_no_tar_is_said(void **state)
 {
     struct sm_error err;
@@ -467,6 +478,7 @@ int main(void)
         ROW(test_component_beyond_all_names),
         ROW(test_size_beyond_all_disks),
         ROW(test_compressed_is_said),
+        ROW(test_compressed_and_shorter_than_a_header_is_said),
         ROW(test_no_tar_is_said),
         ROW(test_malformed_records_are_refused),
         ROW(test_nul_in_a_name_is_refused),
