@@ -1273,7 +1273,7 @@ SM_API void sm_snapshot_config_init(struct sm_snapshot_config *config);
 /* What became of it. */
 struct sm_snapshot_info {
     char name[SM_SNAPSHOT_NAME_MAX + 1]; /* of a temporary one, too          */
-    uint64_t paused_ns;   /* that the machine's processors stood still       */
+    uint64_t paused_ns;   /* that the machine's programs stood still         */
     uint64_t duration_ns; /* from the call until it was kept                 */
     uint64_t bytes;       /* that it takes up on the disk and shares with
                              nothing                                         */

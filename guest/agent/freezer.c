@@ -14,6 +14,10 @@
  *   beginning of a look to its end: before that, somebody may have made
  *   another group behind our back. A process in the root itself cannot be
  *   frozen, and is an error.
+ *
+ *   The inotify descriptor stays open from then on, without watches: closing
+ *   one waits in the kernel for a tick and for readers of its lists, some 20 ms
+ *   in all, for which every clone would have to wait.
  */
 #include "freezer.h"
 
@@ -41,37 +45,41 @@ struct look {
 
 static void groups_changed(struct source *source, uint32_t events)
 {
-    struct freezer *freezer = CONTAINER(source, struct freezer, source);
+    struct guest *guest = CONTAINER(source, struct guest, group_source);
     char bytes[4096];
 
     (void)events;
-    while (read(freezer->inotify, bytes, sizeof bytes) > 0) {
+    while (read(guest->group_watch, bytes, sizeof bytes) > 0) {
     }
-    freezer->changed(freezer->guest);
+    guest->groups_changed(guest);
 }
 
 int freezer_open(struct freezer *freezer, struct guest *guest,
                  void (*changed)(struct guest *guest))
 {
-    *freezer = (struct freezer){.guest = guest, .changed = changed};
-    freezer->source.fn = groups_changed;
-    freezer->inotify = -1;
+    *freezer = (struct freezer){.guest = guest};
+    guest->groups_changed = changed;
     if (faccessat(cgroups_root(guest->cgroups),
                   CGROUP_PROGRAMS "/cgroup.freeze", W_OK, 0)) {
         errno = ENOSYS;
         return -1;
     }
-    freezer->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (freezer->inotify < 0)
+    if (guest->group_watch >= 0)
+        return 0;
+    guest->group_source.fn = groups_changed;
+    guest->group_watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (guest->group_watch < 0)
         return -1;
-    return guest_watch(guest, freezer->inotify, EPOLLIN, &freezer->source);
+    return guest_watch(guest, guest->group_watch, EPOLLIN,
+                       &guest->group_source);
 }
 
 void freezer_close(struct freezer *freezer)
 {
-    guest_close(freezer->guest, &freezer->inotify);
-    for (unsigned i = 0; i < freezer->count; i++)
-        close(freezer->groups[i]);
+    for (unsigned i = 0; i < freezer->count; i++) {
+        inotify_rm_watch(freezer->guest->group_watch, freezer->groups[i].watch);
+        close(freezer->groups[i].fd);
+    }
     free(freezer->groups);
     freezer->groups = NULL;
     freezer->count = 0;
@@ -99,8 +107,8 @@ static int write_state(int group, const char *state)
 /* Have the group frozen, and remember that it was us. */
 static int freeze(struct freezer *freezer, int group)
 {
-    int *groups;
-    int kept;
+    struct frozen_group *groups;
+    struct frozen_group kept;
     char path[64];
 
     if (freezer->count == GROUPS_MAX) {
@@ -113,11 +121,15 @@ static int freeze(struct freezer *freezer, int group)
         return -1;
     freezer->groups = groups;
     snprintf(path, sizeof path, "/proc/self/fd/%d/cgroup.events", group);
-    if (inotify_add_watch(freezer->inotify, path, IN_MODIFY) < 0)
+    kept.watch =
+        inotify_add_watch(freezer->guest->group_watch, path, IN_MODIFY);
+    if (kept.watch < 0)
         return -1;
-    kept = fcntl(group, F_DUPFD_CLOEXEC, 0);
-    if (kept < 0)
+    kept.fd = fcntl(group, F_DUPFD_CLOEXEC, 0);
+    if (kept.fd < 0) {
+        inotify_rm_watch(freezer->guest->group_watch, kept.watch);
         return -1;
+    }
     groups[freezer->count++] = kept;
     return write_state(group, "1");
 }
@@ -212,7 +224,7 @@ int freezer_thaw(struct freezer *freezer)
     int rc = 0;
 
     for (unsigned i = 0; i < freezer->count; i++)
-        if (write_state(freezer->groups[i], "0") && errno != ENOENT &&
+        if (write_state(freezer->groups[i].fd, "0") && errno != ENOENT &&
             errno != ENODEV)
             rc = -1;
     return rc;

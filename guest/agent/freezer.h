@@ -5,12 +5,15 @@
 #include "cgroup.h"
 #include "guest.h"
 
+/* A folder that was frozen here. */
+struct frozen_group {
+    int fd;
+    int watch; /* of guest->group_watch */
+};
+
 struct freezer {
     struct guest *guest;
-    void (*changed)(struct guest *guest);
-    int inotify;
-    struct source source;
-    int *groups; /* the folders that were frozen here */
+    struct frozen_group *groups;
     unsigned count;
 };
 

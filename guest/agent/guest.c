@@ -183,7 +183,7 @@ int guest_new(const struct guest_config *config, struct guest **ret,
         return fail(err, SM_ENOMEM, "agent: out of memory");
     guest->config = *config;
     guest->signals = guest->listener = guest->end_timer = -1;
-    guest->kernel_log = -1;
+    guest->kernel_log = guest->group_watch = -1;
     guest->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (guest->epoll < 0 || watch_signals(guest)) {
         rc = fail_os(err, "agent: epoll and signalfd");
@@ -215,6 +215,7 @@ void guest_free(struct guest *guest)
     bury_dead(guest);
     cgroups_close(guest->cgroups);
     close_fd(guest->kernel_log);
+    close_fd(guest->group_watch);
     close_fd(guest->listener);
     close_fd(guest->end_timer);
     close_fd(guest->signals);

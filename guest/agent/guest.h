@@ -113,6 +113,9 @@ struct guest {
     struct link *links;
     struct job *jobs_by_pid[PID_BUCKETS];
     struct cgroups *cgroups; /* NULL: there are none */
+    int group_watch;         /* inotify, from the first hold on; else -1 */
+    struct source group_source;
+    void (*groups_changed)(struct guest *guest);
     struct hold *hold;       /* NULL: it is not held */
     int end_timer;           /* timerfd; -1 until GUEST_ENDING */
     struct source end_source;

@@ -179,7 +179,7 @@ static int create(struct sm_machine *machine,
     if (!rc)
         rc = put_on_shelf(machine->host->home, folder, snapshot, config, info,
                           err);
-    info->paused_ns = figures.paused_ns;
+    info->paused_ns = figures.still_ns;
     info->duration_ns = clock_monotonic_ns() - begun_ns;
     return rc;
 }
