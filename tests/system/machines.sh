@@ -172,6 +172,10 @@ until supermachine exec front true 2>/dev/null; do
 done
 check machines/foreground_is_listed [ "$(status_of front)" = \
     'running ' ]
+expect machines/attach_to_a_foreground_without_terminal 125 \
+    'not a terminal: only such a machine' supermachine attach front
+expect machines/logs_of_a_foreground_without_terminal 1 'it is kept' \
+    supermachine logs front
 exec 5>&-
 wait "$front"
 check machines/named_foreground_stays [ "$(status_of front)" = 'exited 0' ]

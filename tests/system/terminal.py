@@ -80,7 +80,7 @@ class Terminal:
         try:
             got = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
-            raise Wrong("it does not end") from None
+            raise Wrong(f"it does not end; seen: {self.rest()!r}") from None
         if got != status:
             raise Wrong(f"status {got}, not {status}; seen: {self.rest()!r}")
         self.expect_as_before()
@@ -155,6 +155,7 @@ def test_control_d_ends_a_shell():
         terminal.expect(b"$ ")
         terminal.type(b"echo $((6 * 7))\r")
         terminal.expect(b"\r\n42\r\n")
+        terminal.expect(b"$ ")
         terminal.type(b"\x04")
         terminal.expect_status(0)
 
@@ -259,6 +260,8 @@ def test_nano():
         terminal.expect(b"# ")
         terminal.type(b"cat /tmp/text\r")
         terminal.expect(b"\r\nwritten in nano\r\n")
+        # Before the shell listens a Ctrl-D is an end of file for nobody.
+        terminal.expect(b"# ")
         terminal.type(b"\x04")
         terminal.expect_status(0)
 
@@ -332,6 +335,10 @@ def test_keys_leave_the_machine_running():
         terminal.expect(b"\r\nle2f")
         terminal.type(b"exit 6\r")
         terminal.expect_status(6)
+    said = subprocess.run(["supermachine", "logs", "left"], check=True,
+                          capture_output=True).stdout
+    if b"\nle2f" not in said:
+        raise Wrong(f"its log has not what it said: {said!r}")
     # One that was left is kept until it is removed.
     if state_of("left") != "exited":
         raise Wrong(f"it is {state_of('left')}")
