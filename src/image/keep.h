@@ -59,6 +59,12 @@ keep_fn keep_load;
 keep_fn keep_save;
 keep_fn keep_digest;
 
+/* snapshots.c: the same for a snapshot. */
+keep_fn keep_snapshot_save;
+keep_fn keep_snapshot_load;
+/* The NAME in "snapshot:NAME", which may be ""; NULL: something else. */
+const char *keep_snapshot_name(const char *word);
+
 /* ---- what they share ---- */
 
 /* A view of the store of (request), which is made if there is none. */
