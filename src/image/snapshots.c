@@ -130,7 +130,7 @@ static int read_document(struct oci_source *source,
     return rc ? rc : blob_read_all(blob, to, err);
 }
 
-static int tell_loaded(struct reporter *reporter, const char *name,
+int keep_snapshot_tell(struct reporter *reporter, const char *name,
                        struct sm_error *err)
 {
     char what[SHELF_NAME_MAX + 16];
@@ -187,6 +187,6 @@ int keep_snapshot_load(const struct keep_request *request,
     if (!rc)
         rc = load_from(request, source, name, err);
     if (!rc)
-        rc = tell_loaded(reporter, name, err);
+        rc = keep_snapshot_tell(reporter, name, err);
     return rc ? rc : report_text(reporter, "", err);
 }

@@ -161,6 +161,40 @@ expect import_tar 125 'import: ' snapshot import -i "$scratch/none.tar"
 expect import_nothing 125 'import: ' snapshot import -i /dev/null
 check nothing_half_made all_whole
 
+# ---- push and pull ----
+
+start_registry
+expect push 0 '^$' snapshot push ready "$registry/team/ready:1"
+check push_is_an_artifact test application/vnd.supermachine.snapshot.v1 = \
+    "$(curl -s -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
+        "http://$registry/v2/team/ready/manifests/1" |
+        json 'it["artifactType"]')"
+expect push_again 0 '^$' snapshot push ready "$registry/team/ready:2"
+expect push_none 125 'no snapshot rady; near it: ready' \
+    snapshot push rady "$registry/team/ready:1"
+expect push_digest 125 'a digest cannot be given' snapshot push ready \
+    "$registry/team/ready@sha256:$(printf 'a%.0s' {1..64})"
+expect push_nowhere 125 'is no name of a registry' \
+    snapshot push ready oci:/tmp
+expect pull_taken 125 'there is a snapshot ready' \
+    snapshot pull "$registry/team/ready:1"
+expect pull_as 0 '^pulled$' snapshot pull "$registry/team/ready:1" pulled
+check pull_is_the_same same ready pulled
+expect pull_no_tag 125 'has no tag 3; near it: [12], [12]' \
+    snapshot pull "$registry/team/ready:3"
+sm snapshot rm ready >/dev/null
+expect pull_has_its_name 0 '^$' \
+    snapshot pull "$registry/team/ready:2"
+check pull_is_called_so same ready pulled
+push_layered 2 100000
+expect pull_an_image 125 'is no snapshot' snapshot pull "$app" image
+# A blob of the registry's that is not what it says.
+blob=$(find "$scratch/registry" -name data -size -30 -path '*blobs*' \
+    -exec grep -l '"agent": "sha256:cccc' {} + | head -1)
+sed -i 's/"vcpus": 2/"vcpus": 3/' "$blob"
+expect pull_damaged 125 'digest' snapshot pull "$registry/team/ready:1" evil
+check pull_leaves_nothing all_whole
+
 # ---- what is wrong ----
 
 mkdir "$scratch/bad"
