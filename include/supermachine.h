@@ -493,10 +493,10 @@ SM_API int sm_store_save(struct sm_host *host, const char *const *names,
 
 /*
  * Copy between here and a registry. One of the two names is the registry's:
- * "docker://NAME[:TAG]". The other is what goes there, or what comes from there
- * is to be called: an image, or "snapshot:NAME" ("snapshot:": as its maker
- * called it). What the other side has, verified by its digest, is not sent
- * again.
+ * "docker://NAME[:TAG]". What goes there is an image or a snapshot; what the
+ * registry has is not sent again. What comes from there is a snapshot, (to) is
+ * "snapshot:NAME" ("snapshot:": as its maker called it); for images there is
+ * sm_image_prepare().
  *
  * config       (insecure), (progress) and (platform) count. NULL: the defaults.
  * Returns      0, or as sm_store_inspect() and sm_image_prepare(), SM_EEXIST (a

@@ -4,8 +4,11 @@
 #include "api/kept.h"
 #include "base/own.h"
 #include "machine/storing.h"
+#include "machine/template.h"
+#include "shelf/shelf.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* An ask whose text nobody wants. */
@@ -86,6 +89,27 @@ int sm_store_remove(struct sm_host *host, const char *name, unsigned flags,
                err);
 }
 
+/* What is swept in this process. */
+struct sweeping {
+    void (*report)(void *context, const struct sm_store_change *change);
+    void *context;
+    const char *kind;
+};
+
+static void on_swept(void *context, const char *name, uint64_t bytes)
+{
+    const struct sweeping *sweeping = context;
+    char what[128];
+
+    if (!sweeping->report)
+        return;
+    snprintf(what, sizeof what, "%s %s", sweeping->kind, name);
+    sweeping->report(
+        sweeping->context,
+        &(struct sm_store_change){
+            .kind = SM_STORE_DELETED, .what = what, .why = "", .bytes = bytes});
+}
+
 int sm_store_prune(struct sm_host *host, unsigned flags,
                    void (*report)(void *context,
                                   const struct sm_store_change *change),
@@ -93,10 +117,15 @@ int sm_store_prune(struct sm_host *host, unsigned flags,
 {
     const char *const words[] = {"prune", flags & SM_STORE_ALL ? "--all" : NULL,
                                  NULL};
+    struct machine_paths paths = host_paths(host);
     int rc = check_flags(flags, SM_STORE_ALL, "sm_store_prune", err);
 
     if (rc)
         return rc;
+    template_sweep(&paths, (flags & SM_STORE_ALL) != 0, on_swept,
+                   &(struct sweeping){report, context, "template"});
+    shelf_sweep(host->home, on_swept,
+                &(struct sweeping){report, context, "snapshot"});
     return ask(host,
                &(struct storing_request){.arguments = words,
                                          .file = -1,

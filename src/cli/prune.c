@@ -13,7 +13,7 @@ struct prune_options {
 
 static const struct option prune_option_table[] = {
     {"all", 'a', OPTION_FLAG, offsetof(struct prune_options, all), NULL,
-     "also root file systems that no machine runs on now"},
+     "also root file systems that no machine runs on now, and templates"},
 };
 
 static int prune_store(unsigned flags)
@@ -63,9 +63,10 @@ const struct verb verb_prune = {
     .usage = "[OPTIONS]",
     .summary = "Remove what no image refers to",
     .details = "Blobs that no name leads to, root file systems whose image is "
-               "gone, and what\nkilled processes left half-made. Names stay, "
-               "and what a machine or a pull is\nusing. With --all, root file "
-               "systems are made again when they are wanted.",
+               "gone, templates\nthat no start wanted for a week, and what "
+               "killed processes left half-made. Names\nand snapshots stay, "
+               "and what a machine or a pull is using. What --all removes\nis "
+               "made again when it is wanted.",
     .options = prune_option_table,
     .option_count = sizeof prune_option_table / sizeof prune_option_table[0],
     .run = run_prune,

@@ -175,6 +175,8 @@ static int move(const struct verb *verb, const struct image_options *options,
         status = verb == &verb_snapshot_push
                      ? copy(verb, options, whole, target)
                      : copy(verb, options, target, whole);
+    if (!status && verb == &verb_snapshot_pull && snapshot[0])
+        printf("%s\n", snapshot);
     free(whole);
     free(target);
     return status;

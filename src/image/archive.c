@@ -32,8 +32,11 @@ int keep_load(const struct keep_request *request, struct reporter *reporter,
               struct sm_error *err)
 {
     struct telling telling = {.reporter = reporter};
-    int rc = folder_make(request->home, err);
+    int rc;
 
+    if (keep_snapshot_name(request->name))
+        return keep_snapshot_load(request, reporter, err);
+    rc = folder_make(request->home, err);
     if (!rc)
         rc = load_archive(&(struct load_request){.home = request->home,
                                                  .fd = request->file,
@@ -66,8 +69,11 @@ int keep_save(const struct keep_request *request, struct reporter *reporter,
     AUTO(catalog_done) struct catalog catalog = {0};
     AUTO(store_closep) struct store *store = NULL;
     enum save_format format = SAVE_OCI;
-    int rc = parse_format(request->format, &format, err);
+    int rc;
 
+    if (keep_snapshot_name(request->words[0]))
+        return keep_snapshot_save(request, reporter, err);
+    rc = parse_format(request->format, &format, err);
     if (!items)
         return fail(err, SM_ENOMEM, "out of memory");
     if (!rc)

@@ -21,7 +21,7 @@ static const struct {
     {"tag", 2, 2, keep_tag},       {"remove", 1, 1, keep_remove},
     {"prune", 0, 0, keep_prune},   {"verify", 0, 0, keep_verify},
     {"load", 0, 0, keep_load},     {"save", 1, 256, keep_save},
-    {"digest", 0, 0, keep_digest},
+    {"digest", 0, 0, keep_digest}, {"copy", 2, 2, keep_copy},
 };
 
 bool keep_knows(const char *verb, const struct keep_request *request)

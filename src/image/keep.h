@@ -10,6 +10,7 @@
  *     load [--file N] [--name NAME]
  *                                 the images of an archive
  *     save [--file N] [--format oci-archive|docker-archive] NAME...
+ *     copy FROM TO                to a registry, "docker://NAME", or from there
  *     digest [--file N]           of one file, which is none of an image's
  *
  * How it works
@@ -22,6 +23,7 @@
 
 #include "image/report.h"
 #include "oci/catalog.h"
+#include "oci/source.h"
 
 /* What the program was called with. */
 struct keep_request {
@@ -31,6 +33,7 @@ struct keep_request {
     const char *platform; /* "": the host's */
     const char *format;
     const char *name;
+    const struct oci_place *place; /* for registries */
     int file;
     bool all;
     bool force;
@@ -58,6 +61,16 @@ keep_fn keep_verify;
 keep_fn keep_load;
 keep_fn keep_save;
 keep_fn keep_digest;
+keep_fn keep_copy;
+
+/* snapshots.c: the same for a snapshot. */
+keep_fn keep_snapshot_save;
+keep_fn keep_snapshot_load;
+/* Report that the snapshot (name) is there now. */
+int keep_snapshot_tell(struct reporter *reporter, const char *name,
+                       struct sm_error *err);
+/* The NAME in "snapshot:NAME", which may be ""; NULL: something else. */
+const char *keep_snapshot_name(const char *word);
 
 /* ---- what they share ---- */
 

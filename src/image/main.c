@@ -231,6 +231,23 @@ static int prepare(const struct options *options, struct reporter *reporter,
 {
     AUTO_FREE char *cwd = getcwd(NULL, 0);
     AUTO_FREE char *reference = NULL;
+    struct image_request request = {
+        .platform = options->platform,
+        .disk_bytes = options->disk_bytes,
+    };
+    int rc = reference_absolute(options->keep.words[0], cwd, &reference, err);
+
+    if (rc)
+        return rc;
+    request.reference = reference;
+    return prepare_image(options->keep.place, &request, reporter, ret, err);
+}
+
+/* Do what the verb says, and tell what came out of it. */
+static int serve(struct options *options, struct reporter *reporter,
+                 struct sm_error *err)
+{
+    AUTO(image_result_done) struct image_result result = {0};
     AUTO_FREE char *config = docker_config();
     const struct oci_place place = {
         .home = options->home,
@@ -244,25 +261,9 @@ static int prepare(const struct options *options, struct reporter *reporter,
         .progress = prepare_progress,
         .context = reporter,
     };
-    struct image_request request = {
-        .platform = options->platform,
-        .disk_bytes = options->disk_bytes,
-    };
-    int rc = reference_absolute(options->keep.words[0], cwd, &reference, err);
-
-    if (rc)
-        return rc;
-    request.reference = reference;
-    return prepare_image(&place, &request, reporter, ret, err);
-}
-
-/* Do what the verb says, and tell what came out of it. */
-static int serve(const struct options *options, struct reporter *reporter,
-                 struct sm_error *err)
-{
-    AUTO(image_result_done) struct image_result result = {0};
     int rc;
 
+    options->keep.place = &place;
     if (strcmp(options->verb, "prepare") != 0)
         return keep_serve(options->verb, &options->keep, reporter, err);
     rc = prepare(options, reporter, &result, err);

@@ -27,6 +27,7 @@
 #include "platform/file.h"
 #include "platform/loop.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -73,6 +74,14 @@ void template_hot_keep(const struct machine_paths *paths,
 /* It is of no use: the next start makes it anew. */
 void template_drop(const struct machine_paths *paths,
                    const struct template_key *key);
+
+/* Told of a file that went, and the bytes that became free. */
+typedef void template_swept_fn(void *context, const char *name, uint64_t bytes);
+
+/* Remove what nobody used for long; (all): every template. Machines that came
+ * out of one keep its file as long as they run, snapshots for ever. */
+void template_sweep(const struct machine_paths *paths, bool all,
+                    template_swept_fn *fn, void *context);
 
 struct template_maker;
 

@@ -55,19 +55,37 @@ static bool is_unused(const struct stat *st)
            now.tv_sec - st->st_mtim.tv_sec > UNUSED_DAYS * 24 * 3600;
 }
 
-/* Remove what nobody used for long. Machines that came out of a template keep
- * its file as long as they run. */
-static void sweep(const char *folder)
+/* A lock that goes while it is held would let two make the same. */
+static bool is_lock(const char *name)
 {
-    DIR *list = opendir(folder);
+    const char *dot = strrchr(name, '.');
+
+    return dot && strcmp(dot, ".lock") == 0;
+}
+
+void template_sweep(const struct machine_paths *paths, bool all,
+                    template_swept_fn *fn, void *context)
+{
+    AUTO_FREE char *folder = NULL;
     const struct dirent *entry;
     struct stat st;
+    DIR *list;
 
-    while (list && (entry = readdir(list)) != NULL)
-        if (fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
-                0 &&
-            S_ISREG(st.st_mode) && is_unused(&st))
-            unlinkat(dirfd(list), entry->d_name, 0);
+    if (template_path(paths, "", "", &folder, NULL) != 0)
+        return;
+    list = opendir(folder);
+    while (list && (entry = readdir(list)) != NULL) {
+        if (fstatat(dirfd(list), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) !=
+                0 ||
+            !S_ISREG(st.st_mode) ||
+            !(is_unused(&st) || (all && !is_lock(entry->d_name))) ||
+            unlinkat(dirfd(list), entry->d_name, 0) != 0)
+            continue;
+        /* A snapshot may have it as well. */
+        if (fn)
+            fn(context, entry->d_name,
+               st.st_nlink > 1 ? 0 : (uint64_t)st.st_blocks * 512);
+    }
     if (list)
         closedir(list);
 }
@@ -116,7 +134,7 @@ static int publish(struct template_maker *maker, struct sm_error *err)
         rc = file_fresh_keep(&maker->file, path, err);
     if (rc)
         return wrap(err, rc, "template");
-    sweep(folder);
+    template_sweep(maker->paths, false, NULL, NULL);
     return 0;
 }
 

@@ -269,15 +269,12 @@ int client_run(struct client *client, struct http_job *jobs, size_t count,
 int client_get(struct client *client, const struct client_query *query,
                struct buf *to, struct sm_error *err)
 {
-    AUTO_FREE char *url = NULL;
+    AUTO_FREE char *url = client_make_url(client, query->kind, query->name);
     struct http_job job;
     int rc;
 
-    if (asprintf(&url, "%s://%s/v2/%s/%s/%s", scheme(client), client->host,
-                 client->repository, query->kind, query->name) < 0) {
-        url = NULL;
+    if (!url)
         return fail(err, SM_ENOMEM, "out of memory");
-    }
     job = document_job(url, to);
     job.accept = query->accept;
     rc = client_run(client, &job, 1, err);
@@ -294,11 +291,26 @@ char *client_url(const struct client *client,
 {
     bool is_manifest =
         descriptor->media == MEDIA_INDEX || descriptor->media == MEDIA_MANIFEST;
+
+    return client_make_url(client, is_manifest ? "manifests" : "blobs", digest);
+}
+
+char *client_make_url(const struct client *client, const char *kind,
+                      const char *name)
+{
     char *url;
 
     if (asprintf(&url, "%s://%s/v2/%s/%s/%s", scheme(client), client->host,
-                 client->repository, is_manifest ? "manifests" : "blobs",
-                 digest) < 0)
+                 client->repository, kind, name) < 0)
+        return NULL;
+    return url;
+}
+
+char *client_root(const struct client *client)
+{
+    char *url;
+
+    if (asprintf(&url, "%s://%s", scheme(client), client->host) < 0)
         return NULL;
     return url;
 }

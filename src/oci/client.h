@@ -30,6 +30,12 @@ OWN_DEFINE(struct client, client_free)
 char *client_url(const struct client *client,
                  const struct oci_descriptor *descriptor, const char *digest);
 
+/* The same for anything: HOST/v2/REPOSITORY/KIND/NAME. */
+char *client_make_url(const struct client *client, const char *kind,
+                      const char *name);
+/* "https://HOST", of the registry's API; NULL if memory is out. */
+char *client_root(const struct client *client);
+
 /* http_run() with the right authorization. */
 int client_run(struct client *client, struct http_job *jobs, size_t count,
                struct sm_error *err);

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "platform/clock.h"
+#include "platform/file.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
@@ -33,6 +34,7 @@ struct transfer {
     CURL *curl;
     struct curl_slist *headers;
     uint64_t offset;   /* of the next byte                      */
+    uint64_t sent;     /* of what is to be sent                 */
     uint64_t furthest; /* that attempts before this one got to  */
     uint64_t due_ns;   /* not before; 0: at once                */
     unsigned attempts;
@@ -171,6 +173,8 @@ static size_t on_header(char *line, size_t one, size_t count, void *context)
     take_header(line, count, "Content-Type", response->content_type,
                 sizeof response->content_type);
     take_header(line, count, "Link", response->link, sizeof response->link);
+    take_header(line, count, "Location", response->location,
+                sizeof response->location);
     take_header(line, count, "RateLimit-Limit", response->rate_limit,
                 sizeof response->rate_limit);
     take_header(line, count, "RateLimit-Remaining", response->rate_remaining,
@@ -195,12 +199,65 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *context)
     if (!transfer->body_begun && status != 206)
         transfer->offset = 0;
     transfer->body_begun = true;
+    if (!job->body)
+        return count;
     job->rc =
         job->body(job->context, transfer->offset, bytes, count, &job->error);
     if (job->rc)
         return 0;
     transfer->offset += count;
     return count;
+}
+
+/* ---- sending ---- */
+
+static size_t on_send(char *to, size_t one, size_t room, void *context)
+{
+    struct transfer *transfer = context;
+    const struct http_send *send = transfer->job->send;
+    size_t count = (size_t)min_u64(room, send->bytes - transfer->sent);
+
+    (void)one;
+    transfer->job->rc = file_read_at(send->fd, to, count, transfer->sent,
+                                     &transfer->job->error);
+    if (transfer->job->rc)
+        return CURL_READFUNC_ABORT;
+    transfer->sent += count;
+    return count;
+}
+
+/* An authorization may be refused when much was sent. */
+static int on_rewind(void *context, curl_off_t offset, int origin)
+{
+    struct transfer *transfer = context;
+
+    if (origin != SEEK_SET)
+        return CURL_SEEKFUNC_CANTSEEK;
+    transfer->sent = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static unsigned set_sending(struct transfer *transfer)
+{
+    const struct http_send *send = transfer->job->send;
+    CURL *curl = transfer->curl;
+    unsigned bad = 0;
+
+    if (send->method == HTTP_HEAD)
+        return (unsigned)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    if (send->method == HTTP_POST) {
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
+        return bad;
+    }
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
+                                      (curl_off_t)send->bytes);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_READDATA, transfer);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_rewind);
+    bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SEEKDATA, transfer);
+    return bad;
 }
 
 /* ---- starting ---- */
@@ -241,6 +298,12 @@ static unsigned set_trust(const struct http *http, CURL *curl, const char *url)
     return bad;
 }
 
+/* It hands something over, which is for that host alone. */
+static bool is_given(const struct http_job *job)
+{
+    return job->form || (job->send && job->send->method != HTTP_HEAD);
+}
+
 static bool set_options(struct http *http, struct transfer *transfer)
 {
     const struct http_job *job = transfer->job;
@@ -261,7 +324,9 @@ static bool set_options(struct http *http, struct transfer *transfer)
     /* A host that is believed on its word must not hand that on to others:
      * its redirects are followed in finish(). */
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION,
-                                      lenient || job->form ? 0L : 1L);
+                                      lenient || is_given(job) ? 0L : 1L);
+    if (job->send)
+        bad |= set_sending(transfer);
     if (job->form)
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, job->form);
     bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_MAXREDIRS,
@@ -284,6 +349,9 @@ static bool set_options(struct http *http, struct transfer *transfer)
     if (transfer->offset)
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_RANGE, range);
     if (job->accept && !add_line(transfer, "Accept", job->accept))
+        return false;
+    if (job->send && job->send->type &&
+        !add_line(transfer, "Content-Type", job->send->type))
         return false;
     if (job->authorization && !transfer->url &&
         !add_line(transfer, "Authorization", job->authorization))
@@ -311,6 +379,7 @@ static int start(struct http *http, struct transfer *transfer)
     struct http_job *job = transfer->job;
 
     transfer->offset = 0;
+    transfer->sent = 0;
     transfer->body_begun = false;
     transfer->why[0] = '\0';
     job->response = (struct http_response){0};
@@ -426,7 +495,7 @@ static bool follow(struct transfer *transfer)
     char *to = NULL;
     char *copy;
 
-    if (status < 301 || status > 308 || transfer->job->form ||
+    if (status < 301 || status > 308 || is_given(transfer->job) ||
         transfer->redirects == REDIRECTS_MAX)
         return false;
     curl_easy_getinfo(transfer->curl, CURLINFO_REDIRECT_URL, &to);

@@ -1,18 +1,20 @@
 /* http.h: HTTP requests to registries, several at once, over libcurl.
  *
  * How it works
- *   A job is one GET, or a POST of a form. http_run() has up to HTTP_PARALLEL
- *   of them under way and waits for the next event of any. What may pass by
- *   itself, a broken or stalled connection, status 408, 429 or 5xx, is tried
- *   again after a while, from the offset that begin() then gives; as long as
- *   that leads further than any attempt before, for ever, else a few times.
+ *   A job is one GET, a POST of a form, or one of struct http_send. http_run()
+ * has up to HTTP_PARALLEL of them under way and waits for the next event of
+ * any. What may pass by itself, a broken or stalled connection, status 408, 429
+ * or 5xx, is tried again after a while, from the offset that begin() then
+ * gives; as long as that leads further than any attempt before, for ever, else
+ * a few times.
  *
  *   Plain HTTP, and a certificate that proves nothing, will do for this very
  *   machine (localhost, 127.0.0.0/8, [::1]) and for the hosts that the user
  *   named; each redirect is judged by its own host. Redirects are followed;
  *   the authorization goes no further than to the host, port and scheme that
  *   it was meant for (curl's CURLOPT_UNRESTRICTED_AUTH is off).
- *   A form is sent to nobody else: its redirects are failures. Proxies come
+ *   What is sent is sent to nobody else: redirects of a form, a POST or a PUT
+ *   are failures. Proxies come
  *   from the environment of the process, as curl reads it; none is asked for
  *   this very machine.
  */
@@ -24,6 +26,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { HTTP_PARALLEL = 6, HTTP_HEADER_MAX = 2048, HTTP_LINK_MAX = 512 };
 
@@ -62,8 +65,18 @@ struct http_response {
     char challenge[HTTP_HEADER_MAX]; /* WWW-Authenticate            */
     char content_type[128];
     char link[HTTP_LINK_MAX];
+    char location[HTTP_HEADER_MAX];
     char rate_limit[128];     /* RateLimit-Limit             */
     char rate_remaining[128]; /* RateLimit-Remaining         */
+};
+
+/* A request that is no GET. */
+struct http_send {
+    enum http_method { HTTP_HEAD, HTTP_POST, HTTP_PUT } method;
+    int fd; /* what is sent: (bytes), from its beginning; nothing of a HEAD,
+               and of a POST                                            */
+    uint64_t bytes;
+    const char *type; /* Content-Type, or NULL */
 };
 
 struct http_job {
@@ -71,11 +84,13 @@ struct http_job {
     const char *accept;        /* NULL: anything                        */
     const char *authorization; /* value of the header, or NULL          */
     const char *form; /* what to POST, in a form's encoding, or NULL   */
+    const struct http_send *send; /* what to send; NULL: GET, or the form */
     /* Before each attempt: the offset to begin at. SM_EBUSY: leave this job,
      * which then ends with that code and does not count as failed. SM_EEXIST:
      * there is nothing to fetch, which is success. */
     int (*begin)(void *context, uint64_t *offset, struct sm_error *err);
-    /* Content, in order; the first piece of an attempt begins at (offset),
+    /* NULL: what comes is of no interest, as with `begin` and `end`.
+     * Content, in order; the first piece of an attempt begins at (offset),
      * which is 0 if the server would not begin elsewhere. */
     int (*body)(void *context, uint64_t offset, const void *bytes, size_t count,
                 struct sm_error *err);

@@ -6,12 +6,11 @@
 #include "oci/json.h"
 #include "oci/reach.h"
 #include "oci/spool.h"
+#include "oci/tar_write.h"
 #include "platform/file.h"
 
-#include <archive.h>
-#include <archive_entry.h>
-#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 OWN_DEFINE(struct blob, blob_close)
@@ -23,68 +22,11 @@ struct saving {
     struct store *store;
     const struct save_item *items;
     size_t count;
-    struct archive *archive;
+    struct tar_writer *tar;
     struct digest_set written;         /* what two images share is there once */
     const struct catalog_entry *entry; /* that is being written */
     uint8_t *chunk;
 };
-
-/* ---- the tar ---- */
-
-static int tar_failed(const struct saving *saving, struct sm_error *err)
-{
-    int os_error = archive_errno(saving->archive);
-
-    return fail_errno(err, os_error > 0 ? os_error : EIO, "write the archive");
-}
-
-/* Nothing of this host or of now gets into the archive. */
-static int begin_file(const struct saving *saving, const char *name,
-                      uint64_t bytes, struct sm_error *err)
-{
-    struct archive_entry *entry = archive_entry_new();
-    int rc = 0;
-
-    if (!entry)
-        return fail(err, SM_ENOMEM, "out of memory");
-    archive_entry_set_pathname(entry, name);
-    archive_entry_set_size(entry, (int64_t)bytes);
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_entry_set_perm(entry, 0644);
-    archive_entry_set_mtime(entry, 0, 0);
-    if (archive_write_header(saving->archive, entry) != ARCHIVE_OK)
-        rc = tar_failed(saving, err);
-    archive_entry_free(entry);
-    return rc;
-}
-
-static int put_bytes(const struct saving *saving, const void *bytes,
-                     size_t count, struct sm_error *err)
-{
-    if (archive_write_data(saving->archive, bytes, count) != (ssize_t)count)
-        return tar_failed(saving, err);
-    return 0;
-}
-
-static int put_text(const struct saving *saving, const char *name,
-                    const char *text, struct sm_error *err)
-{
-    int rc = begin_file(saving, name, strlen(text), err);
-
-    return rc ? rc : put_bytes(saving, text, strlen(text), err);
-}
-
-/* Takes (json) over, which may be NULL. */
-static int put_json(const struct saving *saving, const char *name, json_t *json,
-                    struct sm_error *err)
-{
-    AUTO_FREE char *text =
-        json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-
-    json_decref(json);
-    return text ? put_text(saving, name, text, err)
-                : fail(err, SM_ENOMEM, "out of memory");
-}
 
 /* ---- as an OCI image layout ---- */
 
@@ -108,11 +50,11 @@ static int put_blob(struct saving *saving,
     if (!rc)
         rc = store_blob_open(saving->store, descriptor, &blob, err);
     if (!rc)
-        rc = begin_file(saving, name, descriptor->bytes, err);
+        rc = tar_write_file(saving->tar, name, descriptor->bytes, err);
     while (!rc && count) {
         rc = blob_read(blob, &bytes, &count, err);
         if (!rc && count)
-            rc = put_bytes(saving, bytes, count, err);
+            rc = tar_write_bytes(saving->tar, bytes, count, err);
     }
     return rc ? wrap(err, rc, "blob %s", hex) : 0;
 }
@@ -156,19 +98,20 @@ static json_t *index_entry(const struct save_item *item)
 static int save_oci(struct saving *saving, struct sm_error *err)
 {
     json_t *manifests = json_array();
-    int rc = put_text(saving, "oci-layout",
-                      "{\"imageLayoutVersion\":\"1.0.0\"}", err);
+    int rc = tar_write_text(saving->tar, "oci-layout",
+                            "{\"imageLayoutVersion\":\"1.0.0\"}", err);
 
     for (size_t i = 0; manifests && i < saving->count; i++)
         json_array_append_new(manifests, index_entry(&saving->items[i]));
     if (rc)
         json_decref(manifests);
     else
-        rc = put_json(saving, "index.json",
-                      json_pack("{si ss so}", "schemaVersion", 2, "mediaType",
-                                "application/vnd.oci.image.index.v1+json",
-                                "manifests", manifests),
-                      err);
+        rc = tar_write_json(saving->tar, "index.json",
+                            json_pack("{si ss so}", "schemaVersion", 2,
+                                      "mediaType",
+                                      "application/vnd.oci.image.index.v1+json",
+                                      "manifests", manifests),
+                            err);
     for (size_t i = 0; !rc && i < saving->count; i++)
         rc = reach_walk(saving->store, &saving->items[i].entry->manifest,
                         put_oci_image, saving, err);
@@ -198,7 +141,7 @@ static int put_file(const struct saving *saving, const char *name, int fd,
     if (!rc)
         rc = hasher_init(&hasher, digest->kind, err);
     if (!rc)
-        rc = begin_file(saving, name, bytes, err);
+        rc = tar_write_file(saving->tar, name, bytes, err);
     while (!rc && done < bytes) {
         size_t count = (size_t)min_u64(bytes - done, CHUNK);
 
@@ -206,7 +149,7 @@ static int put_file(const struct saving *saving, const char *name, int fd,
         if (!rc)
             hasher_add(&hasher, saving->chunk, count);
         if (!rc)
-            rc = put_bytes(saving, saving->chunk, count, err);
+            rc = tar_write_bytes(saving->tar, saving->chunk, count, err);
         done += count;
     }
     if (!rc) {
@@ -261,7 +204,7 @@ static int put_docker_image(void *context, const struct oci_descriptor *at,
     digest_hex(&entry->id, hex);
     snprintf(name, sizeof name, "%s.json", hex);
     rc = digest_set_add(&saving->written, &entry->id, err);
-    return rc ? rc : put_text(saving, name, entry->config, err);
+    return rc ? rc : tar_write_text(saving->tar, name, entry->config, err);
 }
 
 static json_t *docker_entry(const struct save_item *item)
@@ -290,29 +233,13 @@ static int save_docker(struct saving *saving, struct sm_error *err)
 
     for (size_t i = 0; list && i < saving->count; i++)
         json_array_append_new(list, docker_entry(&saving->items[i]));
-    rc = put_json(saving, "manifest.json", list, err);
+    rc = tar_write_json(saving->tar, "manifest.json", list, err);
     for (size_t i = 0; !rc && i < saving->count; i++) {
         saving->entry = saving->items[i].entry;
         rc = reach_walk(saving->store, &saving->entry->manifest,
                         put_docker_image, saving, err);
     }
     return rc;
-}
-
-/* A pipe need not be padded to a tape's block. */
-static int open_tar(struct saving *saving, int fd, struct sm_error *err)
-{
-    saving->archive = archive_write_new();
-    saving->chunk = malloc(CHUNK);
-    if (!saving->archive || !saving->chunk)
-        return fail(err, SM_ENOMEM, "out of memory");
-    if (archive_write_set_format_pax_restricted(saving->archive) !=
-            ARCHIVE_OK ||
-        archive_write_set_bytes_in_last_block(saving->archive, 1) !=
-            ARCHIVE_OK ||
-        archive_write_open_fd(saving->archive, fd) != ARCHIVE_OK)
-        return tar_failed(saving, err);
-    return 0;
 }
 
 int save_archive(const char *home, const struct save_item *items, size_t count,
@@ -323,14 +250,17 @@ int save_archive(const char *home, const struct save_item *items, size_t count,
     int rc = store_open(home, &store, err);
 
     saving.store = store;
+    saving.chunk = malloc(CHUNK);
+    if (!rc && !saving.chunk)
+        rc = fail(err, SM_ENOMEM, "out of memory");
     if (!rc)
-        rc = open_tar(&saving, fd, err);
+        rc = tar_writer_open(fd, &saving.tar, err);
     if (!rc)
         rc = format == SAVE_OCI ? save_oci(&saving, err)
                                 : save_docker(&saving, err);
-    if (!rc && archive_write_close(saving.archive) != ARCHIVE_OK)
-        rc = tar_failed(&saving, err);
-    archive_write_free(saving.archive);
+    if (!rc)
+        rc = tar_writer_end(saving.tar, err);
+    tar_writer_free(saving.tar);
     digest_set_done(&saving.written);
     free(saving.chunk);
     return rc;
