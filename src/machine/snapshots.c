@@ -4,6 +4,7 @@
 #include "base/own.h"
 #include "machine/storing.h"
 #include "machine/template.h"
+#include "platform/file.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -83,6 +84,100 @@ static int hash(const struct machine_paths *paths, int fd, char **ret,
         err);
 }
 
+/* ---- digests that are known ---- */
+
+/* HOME/templates/KEY.digests, of the files whose description has that key:
+ * the description, and both digests, a line each. Hashing takes longer than all
+ * else that a snapshot does. What is not a digest is as good as nothing; a file
+ * that is lost is made again. */
+enum { DIGESTS_BYTES_MAX = TEMPLATE_PROGRAMS_MAX + 256 };
+
+static bool is_digest(const char *text)
+{
+    static const char prefix[] = "sha256:";
+
+    return strncmp(text, prefix, sizeof prefix - 1) == 0 &&
+           strspn(text + sizeof prefix - 1, "0123456789abcdef") == 64 &&
+           text[sizeof prefix - 1 + 64] == '\0';
+}
+
+static int digests_path(const struct machine_paths *paths,
+                        const struct programs *programs, char **ret,
+                        struct sm_error *err)
+{
+    char name[TEMPLATE_NAME_MAX];
+
+    template_name(programs->text, name);
+    return template_path(paths, name, ".digests", ret, err);
+}
+
+static bool recall(const struct machine_paths *paths,
+                   const struct programs *programs, char **kernel, char **agent)
+{
+    char text[DIGESTS_BYTES_MAX + 1];
+    AUTO_FREE char *path = NULL;
+    AUTO_CLOSE int fd = -1;
+    char *line[3] = {NULL};
+    char *rest = text;
+    uint64_t bytes;
+
+    if (digests_path(paths, programs, &path, NULL) != 0)
+        return false;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || file_size(fd, &bytes, NULL) != 0 ||
+        bytes > DIGESTS_BYTES_MAX ||
+        file_read_at(fd, text, bytes, 0, NULL) != 0)
+        return false;
+    text[bytes] = '\0';
+    for (int i = 0; i < 3; i++)
+        line[i] = strsep(&rest, "\n");
+    if (!line[2] || strcmp(line[0], programs->text) != 0 ||
+        !is_digest(line[1]) || !is_digest(line[2]))
+        return false;
+    *kernel = strdup(line[1]);
+    *agent = strdup(line[2]);
+    return *kernel && *agent;
+}
+
+static void remember(const struct machine_paths *paths,
+                     const struct programs *programs, const char *kernel,
+                     const char *agent)
+{
+    AUTO_FREE char *folder = NULL;
+    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *text = NULL;
+    struct file_fresh fresh;
+
+    if (template_path(paths, "", "", &folder, NULL) != 0 ||
+        digests_path(paths, programs, &path, NULL) != 0 ||
+        folder_make(folder, NULL) != 0 ||
+        file_fresh_open(folder, &fresh, NULL) != 0)
+        return;
+    if (asprintf(&text, "%s\n%s\n%s\n", programs->text, kernel, agent) < 0)
+        text = NULL;
+    if (text && file_write_at(fresh.fd, text, strlen(text), 0, NULL) == 0)
+        file_fresh_keep(&fresh, path, NULL);
+    file_fresh_done(&fresh);
+}
+
+static int find_digests(const struct machine_paths *paths,
+                        const struct programs *programs, char **kernel,
+                        char **agent, struct sm_error *err)
+{
+    int rc;
+
+    if (recall(paths, programs, kernel, agent))
+        return 0;
+    free(own_take(*kernel));
+    free(own_take(*agent));
+    rc = hash(paths, programs->kernel, kernel, err);
+    if (!rc)
+        rc = hash(paths, programs->agent, agent, err);
+    if (!rc)
+        remember(paths, programs, *kernel, *agent);
+    return rc;
+}
+
 /* ---- */
 
 static bool is_set(const char *text)
@@ -108,9 +203,7 @@ int snapshots_note_digests(const struct machine_paths *paths,
         return fail(err, SM_ENOTSUP,
                     "snapshot: guest kernel or agent were replaced since the "
                     "machine was started: nobody knows their digests any more");
-    rc = hash(paths, programs.kernel, &kernel_digest, err);
-    if (!rc)
-        rc = hash(paths, programs.agent, &agent_digest, err);
+    rc = find_digests(paths, &programs, &kernel_digest, &agent_digest, err);
     if (rc)
         return rc;
     free(origin->kernel_digest);
@@ -120,34 +213,28 @@ int snapshots_note_digests(const struct machine_paths *paths,
     return 0;
 }
 
-static int compare(const struct machine_paths *paths, int fd, const char *what,
-                   const char *wanted, struct sm_error *err)
+static int compare(const char *what, const char *wanted, const char *found,
+                   struct sm_error *err)
 {
-    AUTO_FREE char *digest = NULL;
-    int rc = hash(paths, fd, &digest, err);
-
-    if (rc)
-        return rc;
-    return strcmp(digest, wanted) == 0
+    return strcmp(found, wanted) == 0
                ? 0
                : fail(err, SM_ENOTSUP,
                       "it was made with another %s: %.19s... in place of "
                       "%.19s...",
-                      what, is_set(wanted) ? wanted : "an unknown one", digest);
+                      what, is_set(wanted) ? wanted : "an unknown one", found);
 }
 
 static int check_digests(const struct machine_paths *paths,
                          const struct snapshot_origin *origin,
                          const struct programs *programs, struct sm_error *err)
 {
-    int rc = 0;
+    AUTO_FREE char *kernel = NULL;
+    AUTO_FREE char *agent = NULL;
+    int rc = find_digests(paths, programs, &kernel, &agent, err);
 
-    if (!origin->own_kernel)
-        rc = compare(paths, programs->kernel, "guest kernel",
-                     origin->kernel_digest, err);
-    return rc ? rc
-              : compare(paths, programs->agent, "agent", origin->agent_digest,
-                        err);
+    if (!rc && !origin->own_kernel)
+        rc = compare("guest kernel", origin->kernel_digest, kernel, err);
+    return rc ? rc : compare("agent", origin->agent_digest, agent, err);
 }
 
 int snapshots_check(const struct machine_paths *paths, const char *name,

@@ -137,7 +137,7 @@ wrong() {
     sm logs "$1" 2>&1 | grep wrong
 }
 rounds() {
-    sm logs --tail 1 "$1" 2>/dev/null | awk '{ print $2 + 0 }'
+    sm logs --tail 1 "$1" 2>/dev/null | tail -n 1 | awk '{ print $2 + 0 }'
 }
 kept=0
 right=0
