@@ -1219,9 +1219,9 @@ SM_API int sm_copy(const struct sm_copy_config *config, uint64_t *ret_bytes,
  * in a new one before its kernel has fresh randomness, its clock is right, and
  * host name, machine-id and boot_id are new; if any of it fails, the machine
  * ends. Programs that keep randomness of their own, connections, leases or the
- * time find /dev/supermachine/generation changed (docs/CLONES.md). Streams of commands do not last
- * over a snapshot: sm_exec_config.resume gives one of the commands new ones,
- * the others go on without.
+ * time find /dev/supermachine/generation changed (docs/CLONES.md). Streams of
+ * commands do not last over a snapshot: sm_exec_config.resume gives one of the
+ * commands new ones, the others go on without.
  *
  * A snapshot is a folder of its own, HOME/snapshots/NAME. Files that are as
  * they were in what the machine came from (its template or snapshot, its image)

@@ -116,8 +116,8 @@ struct guest {
     int group_watch;         /* inotify, from the first hold on; else -1 */
     struct source group_source;
     void (*groups_changed)(struct guest *guest);
-    struct hold *hold;       /* NULL: it is not held */
-    int end_timer;           /* timerfd; -1 until GUEST_ENDING */
+    struct hold *hold; /* NULL: it is not held */
+    int end_timer;     /* timerfd; -1 until GUEST_ENDING */
     struct source end_source;
     struct agent_shutdown end;
     bool finishing; /* the machine ends with this turn */

@@ -1,7 +1,6 @@
 /* image.c: finding an image, and telling about it; see image.h. */
 #include "image.h"
 
-
 #include "events.h"
 
 #include <stdio.h>

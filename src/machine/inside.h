@@ -30,7 +30,7 @@ struct program {
     struct program_config config;
     struct exec *exec; /* NULL: not sent yet */
     bool started;      /* its code runs, or it has ended */
-    bool of_start; /* it was made before the machine's start */
+    bool of_start;     /* it was made before the machine's start */
     bool ended;
     struct exec_end end;
     struct program_bytes bytes[AGENT_STREAMS];
@@ -82,7 +82,7 @@ struct machine_saving {
     bool held;
     bool given_up;
     struct sm_error not_held;
-    bool asked; /* the worker: `over` follows, or its end */
+    bool asked;    /* the worker: `over` follows, or its end */
     bool captured; /* it has; its disk has another layer now */
     bool went_on;  /* captured or not                        */
     bool over;

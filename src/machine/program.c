@@ -173,8 +173,8 @@ int program_words(const struct program *program, struct image_strings *to,
     if (program->config.resume && snapshot)
         for (uint32_t i = 0; fine && i < snapshot->manifest.program.argv.count;
              i++)
-            fine = image_strings_add(to,
-                                     snapshot->manifest.program.argv.items[i]);
+            fine =
+                image_strings_add(to, snapshot->manifest.program.argv.items[i]);
     return fine ? 0 : fail(err, SM_ENOMEM, "snapshot: out of memory");
 }
 

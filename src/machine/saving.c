@@ -153,8 +153,7 @@ static int plan_memory(struct machine *machine, bool full,
     if (!ret->manifest.differential)
         return file_unnamed(home, &ret->fds[SNAPSHOT_MEMORY], err);
     rc = copy_fd(machine->files.memory, &ret->fds[SNAPSHOT_MEMORY], err);
-    return rc ? rc
-              : file_unnamed(home, &ret->fds[SNAPSHOT_DIFFERENTIAL], err);
+    return rc ? rc : file_unnamed(home, &ret->fds[SNAPSHOT_DIFFERENTIAL], err);
 }
 
 /* The program that goes on in machines of this moment: its channel is 0 if
@@ -347,8 +346,8 @@ int machine_capture(struct machine *machine,
     rc = plan(machine, config, ret, err);
     if (!rc)
         rc = take(machine, config, ret, err);
-    if (!rc && !(ret->manifest.origin.hypervisor =
-                     strdup(saving->taken.hypervisor)))
+    if (!rc &&
+        !(ret->manifest.origin.hypervisor = strdup(saving->taken.hypervisor)))
         rc = fail(err, SM_ENOMEM, "snapshot: out of memory");
     if (!saving->asked) {
         close_one(&saving->merged);

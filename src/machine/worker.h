@@ -48,8 +48,8 @@ int worker_pause(struct worker *worker, bool pause, struct sm_error *err);
 /* Have the machine written to (fds), WORKER_SAVE_FDS_MAX descriptors that stay
  * the caller's, -1 for those that there are not; save->fds is filled in.
  * `captured` and `saved` follow, or `saved` with an error alone. */
-int worker_save(struct worker *worker, struct worker_save *save,
-                const int *fds, struct sm_error *err);
+int worker_save(struct worker *worker, struct worker_save *save, const int *fds,
+                struct sm_error *err);
 /* Have the pages that were written to listed in (fd), an empty file that stays
  * the caller's; `hot_done` follows. */
 int worker_hot(struct worker *worker, int fd, struct sm_error *err);

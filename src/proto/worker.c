@@ -146,7 +146,8 @@ int worker_get_save(struct wire_reader *from, struct worker_save *ret,
     ret->state_at = wire_u64(from);
     ret->flags = wire_u32(from);
     ret->fds = wire_u32(from);
-    if (ret->flags & ~(uint32_t)(WORKER_SAVE_DIFFERENTIAL | WORKER_SAVE_DURABLE))
+    if (ret->flags &
+        ~(uint32_t)(WORKER_SAVE_DIFFERENTIAL | WORKER_SAVE_DURABLE))
         return fail(err, SM_EPROTO, "worker: unknown flags %#x", ret->flags);
     return finish(from, "save message of the worker", err);
 }
@@ -317,8 +318,8 @@ int worker_unpack_fds(int *from, unsigned packed, uint32_t mask, int *fds,
     unsigned taken = 0;
 
     for (unsigned i = 0; i < count; i++)
-        fds[i] = mask >> i & 1 && taken < packed ? own_take_fd(&from[taken++])
-                                                 : -1;
+        fds[i] =
+            mask >> i & 1 && taken < packed ? own_take_fd(&from[taken++]) : -1;
     if (mask >> count == 0 && taken == packed &&
         (unsigned)__builtin_popcount(mask) == packed)
         return 0;

@@ -189,4 +189,3 @@ int worker_make(struct worker *worker, const struct worker_start *start,
         vm_run(worker->vm);
     return rc;
 }
-

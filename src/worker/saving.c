@@ -55,13 +55,11 @@ static void refuse(struct saving *saving, const struct sm_error *why)
 /* Do (work) in a copy of this process; (done) follows. (image) are two more
  * descriptors that it needs, or NULL. */
 static int start_copy(struct worker *worker, process_work_fn *work,
-                      const int *image, loop_fn *done,
-                      struct sm_error *err)
+                      const int *image, loop_fn *done, struct sm_error *err)
 {
     struct saving *saving = &worker->saving;
     int fds[WORKER_SAVE_FDS_MAX + 2];
-    struct process_work wanted = {
-        .work = work, .context = worker, .fds = fds};
+    struct process_work wanted = {.work = work, .context = worker, .fds = fds};
     int rc;
 
     for (; wanted.fd_count < WORKER_SAVE_FDS_MAX; wanted.fd_count++)
@@ -245,8 +243,7 @@ static int begin(struct worker *worker, struct sm_error *err)
         return fail(err, SM_EPROTO, "save: no files for state and memory");
     if (saving->fds[WORKER_SAVE_MERGED] < 0)
         return 0;
-    if (saving->fds[WORKER_SAVE_BASE] < 0 ||
-        saving->fds[WORKER_SAVE_LAYER] < 0)
+    if (saving->fds[WORKER_SAVE_BASE] < 0 || saving->fds[WORKER_SAVE_LAYER] < 0)
         return fail(err, SM_EPROTO, "save: no layers to merge");
     return start_copy(worker, merge, NULL, merged, err);
 }

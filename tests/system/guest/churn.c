@@ -138,8 +138,8 @@ static void use_disk(struct churn *churn)
         wrong(churn, "disk: errno", (uint64_t)errno, 0);
     for (uint64_t back = 0; back < LOOK_BACK && back < churn->round; back++) {
         record = record_of(churn, churn->round - back);
-        if (pread(churn->file, &found, sizeof found,
-                  place_of(record.round)) != sizeof found)
+        if (pread(churn->file, &found, sizeof found, place_of(record.round)) !=
+            sizeof found)
             wrong(churn, "disk: errno", (uint64_t)errno, 0);
         expect(churn, "disk: round", found.round, record.round);
         expect(churn, "disk: check", found.check, record.check);

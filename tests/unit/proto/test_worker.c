@@ -91,8 +91,8 @@ static bool same_save(void)
 
 static void put_captured(struct buf *to)
 {
-    worker_put_captured(to, &(struct worker_captured){.paused_ns = 99,
-                                                      .hypervisor = "kvm"});
+    worker_put_captured(
+        to, &(struct worker_captured){.paused_ns = 99, .hypervisor = "kvm"});
 }
 
 static int get_captured(struct wire_reader *from)
@@ -123,8 +123,8 @@ static bool same_saved(void)
 {
     return got.saved.memory_bytes == 77 && got.saved.error.code == SM_ENOSPC &&
            got.saved.error.os_error == 28 &&
-           strcmp(got.saved.error.message,
-                  "memory: No space left on device") == 0;
+           strcmp(got.saved.error.message, "memory: No space left on device") ==
+               0;
 }
 
 static void put_probed(struct buf *to)
