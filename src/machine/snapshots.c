@@ -4,12 +4,19 @@
 #include "base/own.h"
 #include "machine/storing.h"
 #include "machine/template.h"
+#include "platform/file.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
+
+enum {
+    DIGEST_LENGTH = 7 + 64, /* "sha256:..."  */
+    DIGEST_ROOM = DIGEST_LENGTH + 2
+};
 
 int snapshots_describe(int kernel_fd, int initrd_fd, char **ret,
                        struct sm_error *err)
@@ -72,6 +79,64 @@ static int open_programs(const struct machine_paths *paths, const char *kernel,
     return rc ? rc : template_programs(ret->kernel, ret->agent, ret->text, err);
 }
 
+/* ---- their digests ---- */
+
+struct digests {
+    char *kernel;
+    char *agent;
+};
+
+static void digests_done(struct digests *digests)
+{
+    free(digests->kernel);
+    free(digests->agent);
+}
+
+/* HOME/snapshots/.programs, in three lines: which files they were, and their
+ * digests. Who cannot use it has only lost time. */
+static char *memory_path(const struct machine_paths *paths)
+{
+    char *path;
+
+    return asprintf(&path, "%s/snapshots/.programs", paths->home) < 0 ? NULL
+                                                                      : path;
+}
+
+static bool recall(const struct machine_paths *paths, const char *programs,
+                   struct digests *ret)
+{
+    AUTO_FREE char *path = memory_path(paths);
+    AUTO_CLOSE int fd =
+        path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    char text[TEMPLATE_PROGRAMS_MAX + 2 * DIGEST_ROOM] = "";
+    size_t length = strlen(programs);
+    char *kernel = text + length + 1;
+    ssize_t count = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (count != (ssize_t)(length + 1 + 2 * (DIGEST_LENGTH + 1)) ||
+        memcmp(text, programs, length) != 0 || text[length] != '\n' ||
+        kernel[DIGEST_LENGTH] != '\n')
+        return false;
+    ret->kernel = strndup(kernel, DIGEST_LENGTH);
+    ret->agent = strndup(kernel + DIGEST_LENGTH + 1, DIGEST_LENGTH);
+    return ret->kernel && ret->agent;
+}
+
+static void remember(const struct machine_paths *paths, const char *programs,
+                     const struct digests *digests)
+{
+    AUTO_FREE char *path = memory_path(paths);
+    AUTO_FREE char *folder =
+        path ? strndup(path, (size_t)(strrchr(path, '/') - path)) : NULL;
+    struct file_fresh fresh = FILE_FRESH_NONE;
+
+    if (folder && file_fresh_open(folder, &fresh, NULL) == 0 &&
+        dprintf(fresh.fd, "%s\n%s\n%s\n", programs, digests->kernel,
+                digests->agent) > 0)
+        file_fresh_keep(&fresh, path, NULL);
+    file_fresh_done(&fresh);
+}
+
 /* In the process that has a library for it. */
 static int hash(const struct machine_paths *paths, int fd, char **ret,
                 struct sm_error *err)
@@ -81,6 +146,25 @@ static int hash(const struct machine_paths *paths, int fd, char **ret,
     return storing_ask(
         paths, &(struct storing_request){.arguments = words, .file = fd}, ret,
         err);
+}
+
+/* On failure (ret) is fit for digests_done(). */
+static int find_digests(const struct machine_paths *paths,
+                        const struct programs *programs, struct digests *ret,
+                        struct sm_error *err)
+{
+    int rc;
+
+    if (recall(paths, programs->text, ret))
+        return 0;
+    digests_done(ret);
+    *ret = (struct digests){0};
+    rc = hash(paths, programs->kernel, &ret->kernel, err);
+    if (!rc)
+        rc = hash(paths, programs->agent, &ret->agent, err);
+    if (!rc)
+        remember(paths, programs->text, ret);
+    return rc;
 }
 
 /* ---- */
@@ -95,8 +179,7 @@ int snapshots_note_digests(const struct machine_paths *paths,
                            struct sm_error *err)
 {
     AUTO(programs_close) struct programs programs = {-1, -1, ""};
-    AUTO_FREE char *kernel_digest = NULL;
-    AUTO_FREE char *agent_digest = NULL;
+    AUTO(digests_done) struct digests digests = {0};
     int rc;
 
     if (is_set(origin->kernel_digest) && is_set(origin->agent_digest))
@@ -108,26 +191,19 @@ int snapshots_note_digests(const struct machine_paths *paths,
         return fail(err, SM_ENOTSUP,
                     "snapshot: guest kernel or agent were replaced since the "
                     "machine was started: nobody knows their digests any more");
-    rc = hash(paths, programs.kernel, &kernel_digest, err);
-    if (!rc)
-        rc = hash(paths, programs.agent, &agent_digest, err);
+    rc = find_digests(paths, &programs, &digests, err);
     if (rc)
         return rc;
     free(origin->kernel_digest);
     free(origin->agent_digest);
-    origin->kernel_digest = own_take(kernel_digest);
-    origin->agent_digest = own_take(agent_digest);
+    origin->kernel_digest = own_take(digests.kernel);
+    origin->agent_digest = own_take(digests.agent);
     return 0;
 }
 
-static int compare(const struct machine_paths *paths, int fd, const char *what,
-                   const char *wanted, struct sm_error *err)
+static int compare(const char *what, const char *wanted, const char *digest,
+                   struct sm_error *err)
 {
-    AUTO_FREE char *digest = NULL;
-    int rc = hash(paths, fd, &digest, err);
-
-    if (rc)
-        return rc;
     return strcmp(digest, wanted) == 0
                ? 0
                : fail(err, SM_ENOTSUP,
@@ -140,14 +216,13 @@ static int check_digests(const struct machine_paths *paths,
                          const struct snapshot_origin *origin,
                          const struct programs *programs, struct sm_error *err)
 {
-    int rc = 0;
+    AUTO(digests_done) struct digests digests = {0};
+    int rc = find_digests(paths, programs, &digests, err);
 
-    if (!origin->own_kernel)
-        rc = compare(paths, programs->kernel, "guest kernel",
-                     origin->kernel_digest, err);
-    return rc ? rc
-              : compare(paths, programs->agent, "agent", origin->agent_digest,
-                        err);
+    if (!rc && !origin->own_kernel)
+        rc =
+            compare("guest kernel", origin->kernel_digest, digests.kernel, err);
+    return rc ? rc : compare("agent", origin->agent_digest, digests.agent, err);
 }
 
 int snapshots_check(const struct machine_paths *paths, const char *name,
