@@ -110,8 +110,9 @@ expect run_other_cpus 125 '3 vcpus: its snapshot has 2' \
     run --snapshot fits --cpus 3
 check digests_are_kept grep -q "^$agent$" "$shelf/.programs"
 echo damaged >"$shelf/.programs"
-expect run_again 125 'its snapshot has 67108864' \
-    run --snapshot fits -m 128m
+make afresh origin.kernel="\"$kernel\"" origin.agent="\"$agent\""
+expect digests_are_found_again 125 'its snapshot has 67108864' \
+    run --snapshot afresh -m 128m
 check programs_are_noted grep -q '"programs": "kernel ' \
     "$shelf/fits/manifest.json"
 expect run_with_kernel 125 'does not boot' run --snapshot fits --cold
