@@ -267,3 +267,5 @@ done
 sm snapshot rm killed >/dev/null 2>&1
 expect after_kills 0 killed snapshot import -i "$archive" killed
 check after_kills_whole all_whole
+
+report_total
