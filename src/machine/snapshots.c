@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
+
+enum {
+    DIGEST_LENGTH = 7 + 64, /* "sha256:..."  */
+    DIGEST_ROOM = DIGEST_LENGTH + 2
+};
 
 int snapshots_describe(int kernel_fd, int initrd_fd, char **ret,
                        struct sm_error *err)
@@ -73,6 +79,64 @@ static int open_programs(const struct machine_paths *paths, const char *kernel,
     return rc ? rc : template_programs(ret->kernel, ret->agent, ret->text, err);
 }
 
+/* ---- their digests ---- */
+
+struct digests {
+    char *kernel;
+    char *agent;
+};
+
+static void digests_done(struct digests *digests)
+{
+    free(digests->kernel);
+    free(digests->agent);
+}
+
+/* HOME/snapshots/.programs, in three lines: which files they were, and their
+ * digests. Who cannot use it has only lost time. */
+static char *memory_path(const struct machine_paths *paths)
+{
+    char *path;
+
+    return asprintf(&path, "%s/snapshots/.programs", paths->home) < 0 ? NULL
+                                                                      : path;
+}
+
+static bool recall(const struct machine_paths *paths, const char *programs,
+                   struct digests *ret)
+{
+    AUTO_FREE char *path = memory_path(paths);
+    AUTO_CLOSE int fd =
+        path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    char text[TEMPLATE_PROGRAMS_MAX + 2 * DIGEST_ROOM] = "";
+    size_t length = strlen(programs);
+    char *kernel = text + length + 1;
+    ssize_t count = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (count != (ssize_t)(length + 1 + 2 * (DIGEST_LENGTH + 1)) ||
+        memcmp(text, programs, length) != 0 || text[length] != '\n' ||
+        kernel[DIGEST_LENGTH] != '\n')
+        return false;
+    ret->kernel = strndup(kernel, DIGEST_LENGTH);
+    ret->agent = strndup(kernel + DIGEST_LENGTH + 1, DIGEST_LENGTH);
+    return ret->kernel && ret->agent;
+}
+
+static void remember(const struct machine_paths *paths, const char *programs,
+                     const struct digests *digests)
+{
+    AUTO_FREE char *path = memory_path(paths);
+    AUTO_FREE char *folder =
+        path ? strndup(path, (size_t)(strrchr(path, '/') - path)) : NULL;
+    struct file_fresh fresh = FILE_FRESH_NONE;
+
+    if (folder && file_fresh_open(folder, &fresh, NULL) == 0 &&
+        dprintf(fresh.fd, "%s\n%s\n%s\n", programs, digests->kernel,
+                digests->agent) > 0)
+        file_fresh_keep(&fresh, path, NULL);
+    file_fresh_done(&fresh);
+}
+
 /* In the process that has a library for it. */
 static int hash(const struct machine_paths *paths, int fd, char **ret,
                 struct sm_error *err)
@@ -84,97 +148,22 @@ static int hash(const struct machine_paths *paths, int fd, char **ret,
         err);
 }
 
-/* ---- digests that are known ---- */
-
-/* HOME/templates/KEY.digests, of the files whose description has that key:
- * the description, and both digests, a line each. Hashing takes longer than all
- * else that a snapshot does. What is not a digest is as good as nothing; a file
- * that is lost is made again. */
-enum { DIGESTS_BYTES_MAX = TEMPLATE_PROGRAMS_MAX + 256 };
-
-static bool is_digest(const char *text)
-{
-    static const char prefix[] = "sha256:";
-
-    return strncmp(text, prefix, sizeof prefix - 1) == 0 &&
-           strspn(text + sizeof prefix - 1, "0123456789abcdef") == 64 &&
-           text[sizeof prefix - 1 + 64] == '\0';
-}
-
-static int digests_path(const struct machine_paths *paths,
-                        const struct programs *programs, char **ret,
-                        struct sm_error *err)
-{
-    char name[TEMPLATE_NAME_MAX];
-
-    template_name(programs->text, name);
-    return template_path(paths, name, ".digests", ret, err);
-}
-
-static bool recall(const struct machine_paths *paths,
-                   const struct programs *programs, char **kernel, char **agent)
-{
-    char text[DIGESTS_BYTES_MAX + 1];
-    AUTO_FREE char *path = NULL;
-    AUTO_CLOSE int fd = -1;
-    char *line[3] = {NULL};
-    char *rest = text;
-    uint64_t bytes;
-
-    if (digests_path(paths, programs, &path, NULL) != 0)
-        return false;
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || file_size(fd, &bytes, NULL) != 0 ||
-        bytes > DIGESTS_BYTES_MAX ||
-        file_read_at(fd, text, bytes, 0, NULL) != 0)
-        return false;
-    text[bytes] = '\0';
-    for (int i = 0; i < 3; i++)
-        line[i] = strsep(&rest, "\n");
-    if (!line[2] || strcmp(line[0], programs->text) != 0 ||
-        !is_digest(line[1]) || !is_digest(line[2]))
-        return false;
-    *kernel = strdup(line[1]);
-    *agent = strdup(line[2]);
-    return *kernel && *agent;
-}
-
-static void remember(const struct machine_paths *paths,
-                     const struct programs *programs, const char *kernel,
-                     const char *agent)
-{
-    AUTO_FREE char *folder = NULL;
-    AUTO_FREE char *path = NULL;
-    AUTO_FREE char *text = NULL;
-    struct file_fresh fresh;
-
-    if (template_path(paths, "", "", &folder, NULL) != 0 ||
-        digests_path(paths, programs, &path, NULL) != 0 ||
-        folder_make(folder, NULL) != 0 ||
-        file_fresh_open(folder, &fresh, NULL) != 0)
-        return;
-    if (asprintf(&text, "%s\n%s\n%s\n", programs->text, kernel, agent) < 0)
-        text = NULL;
-    if (text && file_write_at(fresh.fd, text, strlen(text), 0, NULL) == 0)
-        file_fresh_keep(&fresh, path, NULL);
-    file_fresh_done(&fresh);
-}
-
+/* On failure (ret) is fit for digests_done(). */
 static int find_digests(const struct machine_paths *paths,
-                        const struct programs *programs, char **kernel,
-                        char **agent, struct sm_error *err)
+                        const struct programs *programs, struct digests *ret,
+                        struct sm_error *err)
 {
     int rc;
 
-    if (recall(paths, programs, kernel, agent))
+    if (recall(paths, programs->text, ret))
         return 0;
-    free(own_take(*kernel));
-    free(own_take(*agent));
-    rc = hash(paths, programs->kernel, kernel, err);
+    digests_done(ret);
+    *ret = (struct digests){0};
+    rc = hash(paths, programs->kernel, &ret->kernel, err);
     if (!rc)
-        rc = hash(paths, programs->agent, agent, err);
+        rc = hash(paths, programs->agent, &ret->agent, err);
     if (!rc)
-        remember(paths, programs, *kernel, *agent);
+        remember(paths, programs->text, ret);
     return rc;
 }
 
@@ -190,8 +179,7 @@ int snapshots_note_digests(const struct machine_paths *paths,
                            struct sm_error *err)
 {
     AUTO(programs_close) struct programs programs = {-1, -1, ""};
-    AUTO_FREE char *kernel_digest = NULL;
-    AUTO_FREE char *agent_digest = NULL;
+    AUTO(digests_done) struct digests digests = {0};
     int rc;
 
     if (is_set(origin->kernel_digest) && is_set(origin->agent_digest))
@@ -203,38 +191,38 @@ int snapshots_note_digests(const struct machine_paths *paths,
         return fail(err, SM_ENOTSUP,
                     "snapshot: guest kernel or agent were replaced since the "
                     "machine was started: nobody knows their digests any more");
-    rc = find_digests(paths, &programs, &kernel_digest, &agent_digest, err);
+    rc = find_digests(paths, &programs, &digests, err);
     if (rc)
         return rc;
     free(origin->kernel_digest);
     free(origin->agent_digest);
-    origin->kernel_digest = own_take(kernel_digest);
-    origin->agent_digest = own_take(agent_digest);
+    origin->kernel_digest = own_take(digests.kernel);
+    origin->agent_digest = own_take(digests.agent);
     return 0;
 }
 
-static int compare(const char *what, const char *wanted, const char *found,
+static int compare(const char *what, const char *wanted, const char *digest,
                    struct sm_error *err)
 {
-    return strcmp(found, wanted) == 0
+    return strcmp(digest, wanted) == 0
                ? 0
                : fail(err, SM_ENOTSUP,
                       "it was made with another %s: %.19s... in place of "
                       "%.19s...",
-                      what, is_set(wanted) ? wanted : "an unknown one", found);
+                      what, is_set(wanted) ? wanted : "an unknown one", digest);
 }
 
 static int check_digests(const struct machine_paths *paths,
                          const struct snapshot_origin *origin,
                          const struct programs *programs, struct sm_error *err)
 {
-    AUTO_FREE char *kernel = NULL;
-    AUTO_FREE char *agent = NULL;
-    int rc = find_digests(paths, programs, &kernel, &agent, err);
+    AUTO(digests_done) struct digests digests = {0};
+    int rc = find_digests(paths, programs, &digests, err);
 
     if (!rc && !origin->own_kernel)
-        rc = compare("guest kernel", origin->kernel_digest, kernel, err);
-    return rc ? rc : compare("agent", origin->agent_digest, agent, err);
+        rc =
+            compare("guest kernel", origin->kernel_digest, digests.kernel, err);
+    return rc ? rc : compare("agent", origin->agent_digest, digests.agent, err);
 }
 
 int snapshots_check(const struct machine_paths *paths, const char *name,

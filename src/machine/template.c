@@ -79,13 +79,9 @@ int template_key_make(const struct machine_paths *paths, uint64_t memory_bytes,
              TEMPLATE_VERSION, programs, program,
              (unsigned long long)memory_bytes, vcpus, host.sysname,
              host.release, host.version);
-    template_name(ret->label, ret->name);
+    snprintf(ret->name, sizeof ret->name, "%016llx",
+             (unsigned long long)hash(ret->label));
     return 0;
-}
-
-void template_name(const char *label, char to[TEMPLATE_NAME_MAX])
-{
-    snprintf(to, TEMPLATE_NAME_MAX, "%016llx", (unsigned long long)hash(label));
 }
 
 int template_path(const struct machine_paths *paths, const char *name,

@@ -10,7 +10,6 @@
  *       HOME/templates/KEY        the snapshot: memory, then state
  *       HOME/templates/KEY.hot    what its machines write to first
  *       HOME/templates/KEY.lock   locked by who makes it
- *       HOME/templates/KEY.digests  of kernel and agent: snapshots.c
  *
  *   A template appears whole, by getting its name when all of it is on the
  *   disk, and never changes. Several processes make it once: who finds it being
@@ -54,9 +53,6 @@ int template_key_make(const struct machine_paths *paths, uint64_t memory_bytes,
 /* Which files kernel and agent are, and whether they changed. SM_EIO. */
 int template_programs(int kernel_fd, int initrd_fd,
                       char to[TEMPLATE_PROGRAMS_MAX], struct sm_error *err);
-
-/* What a file about (label) is called. */
-void template_name(const char *label, char to[TEMPLATE_NAME_MAX]);
 
 /* HOME/templates, (name) and (ending) in one. The caller frees *ret. */
 int template_path(const struct machine_paths *paths, const char *name,

@@ -2,6 +2,7 @@
 #include "oci/http.h"
 
 #include "base/bytes.h"
+#include "oci/trust.h"
 #include "platform/clock.h"
 #include "platform/file.h"
 
@@ -85,54 +86,9 @@ void http_set_patience(struct http *http, const struct http_patience *patience)
     http->patience = *patience;
 }
 
-/* ---- whom to believe ---- */
-
-/* The "HOST[:PORT]" of (url); false if it has none, or more than that. */
-static bool host_of(const char *url, char *to, size_t size)
-{
-    const char *begin = strstr(url, "://");
-    size_t length;
-
-    if (!begin)
-        return false;
-    begin += 3;
-    length = strcspn(begin, "/?#");
-    if (!length || length >= size || memchr(begin, '@', length))
-        return false;
-    snprintf(to, size, "%.*s", (int)length, begin);
-    return true;
-}
-
-static bool is_loopback(const char *host)
-{
-    size_t length =
-        host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-
-    return (length == 9 && memcmp(host, "localhost", 9) == 0) ||
-           (length == 5 && memcmp(host, "[::1]", 5) == 0) ||
-           (strncmp(host, "127.", 4) == 0 &&
-            strspn(host, "0123456789.") == length);
-}
-
-/* This very machine: reached without a proxy. */
-static bool is_here(const char *url)
-{
-    char host[256];
-
-    return host_of(url, host, sizeof host) && is_loopback(host);
-}
-
 bool http_is_lenient(const struct http *http, const char *url)
 {
-    const char *const *at = http->insecure;
-    char host[256];
-
-    if (!host_of(url, host, sizeof host))
-        return false;
-    for (; at && *at; at++)
-        if (strcmp(*at, host) == 0)
-            return true;
-    return is_loopback(host);
+    return trust_is_blind(http->insecure, url);
 }
 
 /* ---- what curl calls ---- */
@@ -289,7 +245,7 @@ static unsigned set_trust(const struct http *http, CURL *curl, const char *url)
     if (http->ca_folder)
         bad |=
             (unsigned)curl_easy_setopt(curl, CURLOPT_CAPATH, http->ca_folder);
-    if (is_here(url))
+    if (trust_is_here(url))
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_PROXY, "");
     if (http_is_lenient(http, url)) {
         bad |= (unsigned)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);

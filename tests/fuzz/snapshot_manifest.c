@@ -1,5 +1,6 @@
 /* snapshot_manifest.c: fuzzes the reader of snapshots' manifests, and the JSON
  * under it: what it takes, it must write and take again. */
+#include "base/bytes.h"
 #include "shelf/manifest.h"
 
 #include <stdlib.h>
@@ -62,8 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     try_text(model, sizeof model - 1);
     memcpy(patched, model, sizeof model);
     for (; count >= 3; bytes += 3, count -= 3)
-        patched[(bytes[0] | bytes[1] << 8) % (sizeof model - 1)] =
-            (char)bytes[2];
+        patched[load_le16(bytes) % (sizeof model - 1)] = (char)bytes[2];
     try_text(patched, sizeof model - 1);
     return 0;
 }

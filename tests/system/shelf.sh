@@ -53,7 +53,7 @@ same() {
 
 # all_whole: nothing is left half-made.
 all_whole() {
-    [ -z "$(find "$shelf" -maxdepth 1 -name '.*' ! -path "$shelf")" ]
+    [ -z "$(find "$shelf" -mindepth 1 -maxdepth 1 -name '.*' -type d)" ]
 }
 
 # ---- what is there ----
@@ -108,6 +108,11 @@ expect run_other_memory 125 'its snapshot has 67108864' \
     run --snapshot fits -m 128m
 expect run_other_cpus 125 '3 vcpus: its snapshot has 2' \
     run --snapshot fits --cpus 3
+check digests_are_kept grep -q "^$agent$" "$shelf/.programs"
+echo damaged >"$shelf/.programs"
+make afresh origin.kernel="\"$kernel\"" origin.agent="\"$agent\""
+expect digests_are_found_again 125 'its snapshot has 67108864' \
+    run --snapshot afresh -m 128m
 check programs_are_noted grep -q '"programs": "kernel ' \
     "$shelf/fits/manifest.json"
 expect run_with_kernel 125 'does not boot' run --snapshot fits --cold
@@ -262,3 +267,5 @@ done
 sm snapshot rm killed >/dev/null 2>&1
 expect after_kills 0 killed snapshot import -i "$archive" killed
 check after_kills_whole all_whole
+
+report_total

@@ -238,6 +238,7 @@ static void test_api_machine_config_is_checked_before_anything_is_made(
     struct sm_host host = {.home = (char[]){"/h"},
                            .runtime_dir = (char[]){"/r"}};
     struct sm_image image = {
+        .name = (char[]){"image"},
         .result = {.rootfs = (char[]){"/r"},
                    .digest = (char[]){"sha256:00"},
                    .config = {.workdir = (char[]){""}, .user = (char[]){""}}}};
@@ -309,6 +310,7 @@ static int make_machine(const struct sm_machine_config *config,
     struct sm_host host = {.home = (char[]){"/h"},
                            .runtime_dir = (char[]){"/r"}};
     struct sm_image image = {
+        .name = (char[]){"image"},
         .result = {.rootfs = (char[]){"/r"},
                    .digest = (char[]){"sha256:00"},
                    .config = {.workdir = (char[]){""}, .user = (char[]){""}}}};
