@@ -4,8 +4,8 @@
 #
 #   CAPTURES=100 RESTORES=1000 tests/system/live.sh     the long form
 . tests/system/lib.sh
-captures=${CAPTURES:-10}
-restores=${RESTORES:-12}
+captures=${CAPTURES:-4}
+restores=${RESTORES:-5}
 SEED=${SEED:-$(date +%s)}
 RANDOM=$SEED
 
@@ -143,7 +143,8 @@ kept=0
 right=0
 for ((i = 1; i <= captures; i++)); do
     rest
-    sm snapshot create --replace "busy$((i % 3))" busy && kept=$((kept + 1))
+    sm snapshot create --replace "busy$((i % 3))" busy >/dev/null &&
+        kept=$((kept + 1))
     sm run -d --name clone --snapshot "busy$((i % 3))" >/dev/null
     await_line clone '^[1-4] [0-9]+$'
     from=$(rounds clone)
@@ -161,8 +162,18 @@ check live/all_clones_were_right [ "$right" = "$captures" ]
 from=$(rounds busy)
 rest
 check live/busy_goes_on [ -z "$(wrong busy)" -a "$(rounds busy)" -gt "$from" ]
-check live/layers_are_merged \
-    [ "$(find "$SUPERMACHINE_HOME/snapshots/" -name 'disk.*' | wc -l)" -le 27 ]
+# More layers than a disk may have: they are merged, and nothing is lost.
+for i in 1 2 3 4 5 6 7 8 9; do
+    sm snapshot create --replace layers busy >/dev/null || break
+done
+check live/layers_are_merged [ "$i" = 9 -a ! -e \
+    "$SUPERMACHINE_HOME/snapshots/layers/disk.8" ]
+sm run -d --name clone --snapshot layers >/dev/null
+await_line clone '^[1-4] [0-9]+$'
+rest
+rest
+check live/merged_layers_are_right [ -z "$(wrong clone)" ]
+sm rm -f clone >/dev/null
 
 answered=0
 for ((i = 1; i <= restores; i++)); do
