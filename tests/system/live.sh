@@ -197,8 +197,9 @@ for who in client keeper worker; do
     worker) pkill -KILL -n -x supermachine-vm ;;
     esac 2>/dev/null
     wait $client 2>/dev/null
-    sm snapshot rm torn >/dev/null 2>&1
+    # What was left of them may be finishing it still.
     sm rm -f victim >/dev/null 2>&1
+    sm snapshot rm torn >/dev/null 2>&1
     begin victim -- churn / 1
     await_line victim '^1 3$'
     expect "live/create_after_killed_$who" 0 '' sm snapshot create torn victim
