@@ -126,22 +126,29 @@ END
 # look_at NAME MACHINE: each line is a test. The others stand still, so that it
 # gets done.
 look_at() {
-    local name=$1 machine=$2 line
+    local name=$1 machine=$2 what line
     sm unpause "$machine" >/dev/null
     sm exec "$machine" bash -c "$(cat "$scratch/look.sh")" \
         >"$scratch/seen" 2>&1
     sm pause "$machine" >/dev/null
-    for line in 'python 100000 333328333350000 0' 'redis 10000 10001' \
-        'committed 1000|1000' 'gapless t|t' 'afterwards 1001|1001' \
-        'checked 2' 'postgresql goes on' 'redis goes on' \
-        'python goes on 333328333350000 0'; do
+    while read -r what line; do
         if grep -qxF "$line" "$scratch/seen"; then
-            ok "kept_programs/${name}_${line//[^a-z]/_}"
+            ok "kept_programs/${name}_$what"
         else
             sed 's/^/    /' "$scratch/seen"
-            not_ok "kept_programs/${name}_${line//[^a-z]/_} ($line)"
+            not_ok "kept_programs/${name}_$what ($line)"
         fi
-    done
+    done <<'END'
+dictionary python 100000 333328333350000 0
+redis_data redis 10000 10001
+only_committed committed 1000|1000
+gapless gapless t|t
+open_transaction_commits afterwards 1001|1001
+indexes_are_sound checked 2
+postgresql_goes_on postgresql goes on
+redis_goes_on redis goes on
+python_goes_on python goes on 333328333350000 0
+END
 }
 
 sm run -d --name origin --memory 512m "oci:$layout" \

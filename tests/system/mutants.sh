@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # mutants.sh: the tests of clones.sh fail when what they test is taken out: each
 # of the variants that tests/system/make-mutants has made in build/mutants.
+#
+#   tests/system/mutants.sh [NAME...]
 . tests/system/lib.sh
 
-for folder in build/mutants/*/; do
-    name=$(basename "$folder")
-    SUPERMACHINE_RUNTIME_DIR=$PWD/${folder%/} TWINS_ONLY=1 \
+names=("$@")
+[ $# -gt 0 ] || mapfile -t names < <(ls build/mutants)
+for name in "${names[@]}"; do
+    folder=build/mutants/$name
+    SUPERMACHINE_RUNTIME_DIR=$PWD/$folder TWINS_ONLY=1 \
         timeout 600 bash tests/system/clones.sh >"$scratch/$name" 2>&1
     right=yes
     # A run that broke off has shown nothing.
