@@ -9,7 +9,9 @@ names=("$@")
 [ $# -gt 0 ] || mapfile -t names < <(ls build/mutants)
 for name in "${names[@]}"; do
     folder=build/mutants/$name
-    SUPERMACHINE_RUNTIME_DIR=$PWD/$folder TWINS_ONLY=1 \
+    age=0
+    ! grep -q programs_draw "$folder/fails" || age=20
+    SUPERMACHINE_RUNTIME_DIR=$PWD/$folder TWINS_ONLY=1 AGE=$age \
         timeout 600 bash tests/system/clones.sh >"$scratch/$name" 2>&1
     right=yes
     # A run that broke off has shown nothing.
