@@ -23,12 +23,13 @@
 #include "memory/gmem.h"
 
 enum {
-    ARCH_RAM_MAX = 2,       /* pieces of memory                       */
-    ARCH_VIRTIO_MAX = 18,   /* virtio-mmio slots                      */
-    ARCH_VCPUS_MAX = 254,   /* IOAPIC destinations have 8 bits        */
-    ARCH_ENTRY_REGS = 48,   /* registers of struct arch_entry         */
-    ARCH_SEED_BYTES = 32,   /* arch_boot_config.seed                  */
-    ARCH_CMDLINE_MAX = 2047 /* bytes of command line without the NUL */
+    ARCH_RAM_MAX = 2,           /* pieces of memory                       */
+    ARCH_VIRTIO_MAX = 18,       /* virtio-mmio slots                      */
+    ARCH_VCPUS_MAX = 254,       /* IOAPIC destinations have 8 bits        */
+    ARCH_ENTRY_REGS = 48,       /* registers of struct arch_entry         */
+    ARCH_SEED_BYTES = 32,       /* arch_boot_config.seed                  */
+    ARCH_GENERATION_BYTES = 16, /* ARCH_GENERATION                        */
+    ARCH_CMDLINE_MAX = 2047     /* bytes of command line without the NUL     */
 };
 
 /* What a machine consists of, as far as its guest is told. */

@@ -115,6 +115,8 @@ void vm_devices_pause(struct vm *vm);
 int vm_devices_resume(struct vm *vm, struct sm_error *err);
 /* A saved machine's disk becomes the one that it is given now. */
 int vm_disk_attach(struct vm *vm, struct sm_error *err);
+/* Have a machine whose vcpus are loaded look at its generation id. */
+void vm_generation_pulse(struct vm *vm);
 /* Every device in the order in which they are loaded; NULL behind the last. */
 struct device *vm_device(struct vm *vm, unsigned number);
 

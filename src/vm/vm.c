@@ -115,6 +115,24 @@ static int load_kernel(struct vm *vm, struct sm_error *err)
     return rc;
 }
 
+/* The machine is another one than before, or than any other. The guest's
+ * kernel looks when it is told, and draws new random numbers then: before or
+ * beside what its agent does, and also for who runs without one. */
+static int renew_generation(struct vm *vm, struct sm_error *err)
+{
+    struct arch_place place = arch_place(ARCH_GENERATION);
+    uint8_t id[ARCH_GENERATION_BYTES];
+    int rc = random_bytes(id, sizeof id, err);
+
+    if (rc)
+        return rc;
+    if (!gmem_write(&vm->mem, GPA(place.at), id, sizeof id))
+        return fail(err, SM_EINVAL, "machine: no memory for its generation");
+    if (vm->restored)
+        vm_generation_pulse(vm);
+    return 0;
+}
+
 /* Pages that are there already need not be asked for one by one. */
 static void prepare_memory(struct vm *vm)
 {
@@ -146,6 +164,8 @@ static int build(struct vm *vm, struct vm_record *record, struct sm_error *err)
         rc = vm_devices_wire(vm, err);
     if (!rc && record)
         rc = vm_record_load(vm, record, err);
+    if (!rc)
+        rc = renew_generation(vm, err);
     if (!rc && record)
         step(vm, "state loaded");
     return rc;

@@ -106,6 +106,20 @@ static struct irq_line line_of(struct vm *vm, struct vm_slot *slot)
     return line;
 }
 
+/* A guest that does not listen has the pin masked; the edge stays there. */
+void vm_generation_pulse(struct vm *vm)
+{
+    uint32_t gsi = arch_place(ARCH_GENERATION).gsi;
+
+    if (vm->ioapic) {
+        ioapic_set_pin(vm->ioapic, gsi, true);
+        ioapic_set_pin(vm->ioapic, gsi, false);
+    } else {
+        hv_irq_set(vm->hv, gsi, true);
+        hv_irq_set(vm->hv, gsi, false);
+    }
+}
+
 /* Devices that are not virtio --------------------------------------------- */
 
 static int add(struct vm *vm, enum arch_device what, struct device *device,

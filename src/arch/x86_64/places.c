@@ -75,7 +75,7 @@ struct arch_place arch_place(enum arch_device device)
         [ARCH_POWER] = {true, true, X86_POWER_PORT, X86_POWER_PORTS, 0},
         [ARCH_PANIC] = {true, true, X86_PANIC_PORT, 1, 0},
         [ARCH_IOAPIC] = {true, false, X86_IOAPIC, X86_IOAPIC_BYTES, 0},
-        [ARCH_GENERATION] = {true, false, X86_GENERATION, 16,
+        [ARCH_GENERATION] = {true, false, X86_GENERATION, ARCH_GENERATION_BYTES,
                              X86_GSI_GENERATION},
     };
 

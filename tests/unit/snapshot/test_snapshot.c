@@ -19,7 +19,9 @@ enum {
     HIGH = 32 << 20,
     MEMORY = 64 << 20,
     STATE_MAX = 1 << 20,
-    HEADER = 24
+    HEADER = 24,
+    VECTOR = 0x41,   /* of an interrupt, whose pin is open */
+    MASKED = 1 << 16 /* a pin that is not                  */
 };
 
 static const char label[] = "test 1";
@@ -274,6 +276,85 @@ static void test_snapshot_state_of_nonsense(void **state)
     close(saved.fd);
 }
 
+/* A machine whose guest listens to its generation's pin, or not, saved; its id
+ * is left in (id). */
+static void save_listener(struct saved *to, bool listens, uint8_t id[])
+{
+    struct arch_place generation = arch_place(ARCH_GENERATION);
+    uint64_t ioapic = arch_place(ARCH_IOAPIC).at;
+    struct played played;
+
+    played_init(&played, 1, NULL);
+    played_add(&played, 0,
+               FAKE_MMIO_WRITE(ioapic, 4, 0x10 + 2 * generation.gsi));
+    played_add(&played, 0,
+               FAKE_MMIO_WRITE(ioapic + 0x10, 4, listens ? VECTOR : MASKED));
+    played_start(&played);
+    played_wait(&played, 0, 2);
+    assert_int_equal(fake_msis(played.script, NULL, 0), 0);
+    memcpy(id, fake_memory(played.script, GPA(generation.at), 16), 16);
+    save(&played, to);
+    played_done(&played);
+}
+
+static void test_snapshot_goes_on_as_another_generation(void **state)
+{
+    uint64_t at = arch_place(ARCH_GENERATION).at;
+    uint8_t id[3][16];
+
+    (void)state;
+    for (unsigned listens = 0; listens < 2; listens++) {
+        struct saved saved;
+
+        save_listener(&saved, listens, id[0]);
+        for (unsigned i = 1; i < 3; i++) {
+            struct played played;
+            struct hv_msi msi;
+
+            played_init(&played, 1, NULL);
+            assert_int_equal(load(&played, &saved, NULL), 0);
+            memcpy(id[i], fake_memory(played.script, GPA(at), 16), 16);
+            assert_int_equal(fake_msis(played.script, &msi, 1), listens);
+            if (listens)
+                assert_int_equal(msi.data, VECTOR);
+            played_done(&played);
+        }
+        assert_memory_not_equal(id[0], id[1], 16);
+        assert_memory_not_equal(id[0], id[2], 16);
+        assert_memory_not_equal(id[1], id[2], 16);
+        close(saved.fd);
+    }
+}
+
+static void test_snapshot_of_another_hypervisor_is_refused(void **state)
+{
+    const char *name = hv_fake.name;
+    struct snapshot snapshot;
+    struct played played;
+    struct sm_error err;
+    struct saved saved;
+    struct vm_saved other;
+    uint8_t *found;
+
+    (void)state;
+    save_one(&saved);
+    assert_int_equal(snapshot_read(&saved.place, label, &snapshot, NULL), 0);
+    found = memmem(snapshot.state, snapshot.state_count, name, strlen(name));
+    assert_non_null(found);
+    found[0] = 'x';
+    other = (struct vm_saved){.state = snapshot.state,
+                              .count = snapshot.state_count,
+                              .memory_fd = saved.fd};
+    played_init(&played, 2, NULL);
+    played.saved = &other;
+    assert_int_equal(played_make(&played, &err), SM_ENOTSUP);
+    assert_non_null(strstr(err.message, name));
+    played.saved = NULL;
+    played_done(&played);
+    snapshot_done(&snapshot);
+    close(saved.fd);
+}
+
 static void test_snapshot_hot_pages(void **state)
 {
     struct vm_range *hot = NULL;
@@ -296,11 +377,13 @@ static void test_snapshot_hot_pages(void **state)
                      SM_ELIMIT);
     played_done(&played);
     assert_int_equal(snapshot_read_hot(fd, &hot, &count, &err), 0);
-    assert_int_equal(count, 2);
-    assert_int_equal(hot[0].at, HIGH);
-    assert_int_equal(hot[0].bytes, 8192);
-    assert_int_equal(hot[1].at, HIGH + 5 * 4096);
-    assert_int_equal(hot[1].bytes, 4096);
+    assert_int_equal(count, 3);
+    assert_int_equal(hot[0].at, arch_place(ARCH_GENERATION).at);
+    assert_int_equal(hot[0].bytes, 4096);
+    assert_int_equal(hot[1].at, HIGH);
+    assert_int_equal(hot[1].bytes, 8192);
+    assert_int_equal(hot[2].at, HIGH + 5 * 4096);
+    assert_int_equal(hot[2].bytes, 4096);
     free(hot);
     assert_int_equal(ftruncate(fd, 39), 0);
     assert_int_equal(snapshot_read_hot(fd, &hot, &count, &err), SM_EIMAGE);
@@ -323,6 +406,8 @@ int main(void)
         cmocka_unit_test(test_snapshot_that_is_not_whole_is_refused),
         cmocka_unit_test(test_snapshot_without_all_of_its_memory_is_refused),
         cmocka_unit_test(test_snapshot_state_of_nonsense),
+        cmocka_unit_test(test_snapshot_goes_on_as_another_generation),
+        cmocka_unit_test(test_snapshot_of_another_hypervisor_is_refused),
         cmocka_unit_test(test_snapshot_hot_pages),
     };
 
