@@ -1280,17 +1280,17 @@ struct sm_snapshot_info {
 };
 
 /*
- * Keep (machine), which runs or is paused, as it is now. When the call returns,
- * the snapshot would survive a loss of power; the machine went on long before.
- * Its commands' streams are carried meanwhile.
+ * Keep (machine), which runs, as it is now. When the call returns, the snapshot
+ * would survive a loss of power; the machine went on long before. Its commands'
+ * streams are carried meanwhile.
  *
  * ret          may be NULL.
  * Returns      0, or SM_EINVAL (name, flags), SM_EEXIST (the name is taken:
- *              SM_SNAPSHOT_REPLACE), SM_ESTATE (machine not started; stopped;
- *              (command) has ended), SM_ETIMEOUT, SM_ENOSPC, SM_ENOTSUP (its
- *              agent cannot), SM_EGUEST (it ended meanwhile, or its agent
- *              failed), SM_EACCES, SM_ENOMEM, SM_EIO. Whatever it returns,
- *              (machine) goes on as if nothing had happened.
+ *              SM_SNAPSHOT_REPLACE), SM_ESTATE (machine not started, paused or
+ *              stopped; (command) has ended), SM_ETIMEOUT, SM_ENOSPC,
+ *              SM_ENOTSUP (its agent cannot), SM_EGUEST (it ended meanwhile, or
+ *              its agent failed), SM_EACCES, SM_ENOMEM, SM_EIO. Whatever it
+ *              returns, (machine) goes on as if nothing had happened.
  * Blocks.      Since 0.1
  */
 SM_API int sm_snapshot_create(struct sm_machine *machine,

@@ -107,6 +107,9 @@ void machine_saved(void *context, const struct worker_saved *saved)
     saving->asked = false;
     saving->over = saving->went_on = true;
     saving->saved = *saved;
+    /* Of a moment that was not taken; nobody may wait for it any more. */
+    close_one(&saving->merged);
+    close_one(&saving->top);
     release(machine);
 }
 
