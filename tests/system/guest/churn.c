@@ -154,7 +154,7 @@ static void use_disk(struct churn *churn)
 static void fork_child(struct churn *churn)
 {
     int expected = (int)(churn->round & 0x7f);
-    int status;
+    int status = 0;
     pid_t child = fork();
 
     if (child == 0)
