@@ -105,6 +105,25 @@ static int add_data(struct memory_pages *pages, int fd, uint64_t at,
     return 0;
 }
 
+/* Take out what is a hole in the first (bytes) of (fd). */
+static int remove_holes(struct memory_pages *pages, int fd, uint64_t bytes,
+                        struct sm_error *err)
+{
+    uint64_t page = pages_size();
+    uint64_t at = 0;
+
+    while (at < bytes) {
+        uint64_t hole = at;
+        uint64_t first;
+        int rc = file_find_data(fd, at, bytes, &first, &at, err);
+
+        if (rc)
+            return rc;
+        bits_fill(pages->set, (hole + page - 1) / page, first / page, false);
+    }
+    return 0;
+}
+
 /* Put in what the memory did not begin as zeros. */
 static int add_image(struct memory_pages *pages, struct sm_error *err)
 {
@@ -214,11 +233,15 @@ int memory_find_changed(struct memory_pages *pages, struct sm_error *err)
     uint64_t gap;
     int rc;
 
+    /* A guest at rest gives back most of what it has, which was zero already.
+     */
+    fill_dropped(pages, true);
+    rc = remove_holes(pages, image->fd, image->bytes, err);
     for (size_t i = 0; i < image->count; i++)
         bits_fill(pages->set, image->range[i].at / page,
                   (image->range[i].at + image->range[i].bytes) / page, true);
-    fill_dropped(pages, true);
-    rc = add_own(pages, err);
+    if (!rc)
+        rc = add_own(pages, err);
     while (!rc && next_run(pages, 0, &first, &end))
         rc = compare(pages, first, end, err);
     if (rc)
