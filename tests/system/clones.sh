@@ -39,6 +39,8 @@ sleep "${AGE:-0}"
 heard_before=$(sm exec origin dmesg | grep -c 'machine fork')
 up_before=$(uptime_of origin)
 began=$(date +%s.%N)
+# The kernel makes its boot_id when somebody reads it first.
+sm exec origin cat /proc/sys/kernel/random/boot_id >/dev/null
 expect clones/create 0 '' sm snapshot create --full twins origin
 gap_began=$(date +%s.%N)
 sm pause origin >/dev/null
