@@ -252,18 +252,49 @@ void stand_hold(struct stand *stand)
     stand_until(stand, &stand->held);
 }
 
+/* What a file of the group says. */
+static FILE *read_group(const struct stand *stand, const char *name,
+                        const char *file, char text[256])
+{
+    char path[160];
+    FILE *stream;
+    size_t count;
+
+    snprintf(path, sizeof path, "%s/%s/%s", stand->cgroups, name, file);
+    stream = fopen(path, "re");
+    assert_non_null(stream);
+    count = fread(text, 1, 255, stream);
+    assert_true(count > 0);
+    text[count] = '\0';
+    return stream;
+}
+
 bool stand_group_is_frozen(const struct stand *stand, const char *name)
 {
-    char text[256] = "";
-    char path[160];
-    FILE *events;
+    char text[256];
 
-    snprintf(path, sizeof path, "%s/%s/cgroup.events", stand->cgroups, name);
-    events = fopen(path, "re");
-    assert_non_null(events);
-    assert_true(fread(text, 1, sizeof text - 1, events) > 0);
-    fclose(events);
+    fclose(read_group(stand, name, "cgroup.events", text));
     return strstr(text, "frozen 1") != NULL;
+}
+
+bool stand_stays_frozen(const struct stand *stand)
+{
+    struct pollfd change = {.events = POLLPRI};
+    char text[256];
+    FILE *stream;
+
+    fclose(read_group(stand, "programs", "cgroup.freeze", text));
+    if (text[0] != '1')
+        return false;
+    do {
+        stream = read_group(stand, "programs", "cgroup.events", text);
+        if (!strstr(text, "frozen 1")) {
+            change.fd = fileno(stream);
+            assert_int_equal(poll(&change, 1, -1), 1);
+        }
+        fclose(stream);
+    } while (!strstr(text, "frozen 1"));
+    return true;
 }
 
 bool stand_is_frozen(const struct stand *stand)

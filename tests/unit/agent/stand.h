@@ -56,6 +56,9 @@ void stand_hold(struct stand *stand);
 /* All groups of programs, or group (name), are frozen. */
 bool stand_is_frozen(const struct stand *stand);
 bool stand_group_is_frozen(const struct stand *stand, const char *name);
+/* The group of programs is to be frozen, and is once those that were killed
+ * in there have gone: for that they come out of the freezer for a moment. */
+bool stand_stays_frozen(const struct stand *stand);
 /* (pid) is in (state), a letter as in /proc/PID/stat. */
 bool stand_state_is(pid_t pid, char state);
 /* The entropy and names that a SETUP must have; hostname "refuse" makes the

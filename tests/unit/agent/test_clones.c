@@ -387,7 +387,7 @@ static void expect_dead_end(int code, const char *words)
     assert_int_equal(stand.why.code, code);
     assert_non_null(strstr(stand.why.message, words));
     assert_false(stand.ready);
-    assert_true(stand_is_frozen(&stand));
+    assert_true(stand_stays_frozen(&stand));
 }
 
 static void test_clone_that_fails_thaws_nothing(void **state)

@@ -140,7 +140,7 @@ static void test_agent_that_is_held_hears_nothing_else(void **state)
         send_frame(fd, &wrong[i]);
         stand_until(&stand, &stand.closed);
         assert_int_equal(stand.why.code, SM_EGUEST);
-        assert_true(stand_is_frozen(&stand));
+        assert_true(stand_stays_frozen(&stand));
         run_done(&run);
         stand_stop(&stand);
     }
