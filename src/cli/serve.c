@@ -380,6 +380,21 @@ static struct sm_exec *command_of(const struct service *service,
     return client->attached ? service->keeper->exec : client->exec;
 }
 
+static void serve_signal(const struct service *service, struct client *client,
+                         int number)
+{
+    if (command_of(service, client))
+        sm_exec_signal(command_of(service, client), number, NULL);
+}
+
+static void serve_resize(const struct service *service, struct client *client,
+                         int rows, const char *columns)
+{
+    if (command_of(service, client) && columns)
+        sm_exec_resize(command_of(service, client), (uint32_t)rows,
+                       (uint32_t)strtoul(columns, NULL, 10), NULL);
+}
+
 void serve_message(struct service *service, struct client *client)
 {
     const char *first = control_next(&client->reader, NULL);
@@ -394,13 +409,10 @@ void serve_message(struct service *service, struct client *client)
         serve_files(service, client);
         break;
     case CONTROL_SIGNAL:
-        if (command_of(service, client))
-            sm_exec_signal(command_of(service, client), number, NULL);
+        serve_signal(service, client, number);
         break;
     case CONTROL_RESIZE:
-        if (command_of(service, client) && second)
-            sm_exec_resize(command_of(service, client), (uint32_t)number,
-                           (uint32_t)strtoul(second, NULL, 10), NULL);
+        serve_resize(service, client, number, second);
         break;
     case CONTROL_KILL:
         serve_kill(service, client, number);
