@@ -12,6 +12,8 @@
 
 /* What a region is a multiple of. */
 enum { PAGE_BYTES = 4096 };
+/* Ranges of up to so many bytes are read, not mapped. */
+enum { READ_MAX_BYTES = 16 << 10 };
 
 void gmem_init(struct gmem *mem)
 {
@@ -204,10 +206,21 @@ int gmem_set_image(struct gmem *mem, const struct gmem_image *image,
     return rc;
 }
 
+/* A mapping costs as much as some pages that are read, each splits the one that
+ * it lies in, and what a machine wrote to before, it soon does again: small
+ * ranges are read. */
+static int fetch(int fd, void *host, uint64_t bytes, uint64_t at,
+                 struct sm_error *err)
+{
+    return bytes <= READ_MAX_BYTES
+               ? file_read_at(fd, host, (size_t)bytes, at, err)
+               : pages_map_over(host, bytes, fd, at, err);
+}
+
 /* The part of the differential that lies in [offset, offset + bytes) of the
  * memory, which is mapped at (host). */
-static int map_ranges(const struct gmem_image *image, uint8_t *host,
-                      uint64_t offset, uint64_t bytes, struct sm_error *err)
+static int fetch_ranges(const struct gmem_image *image, uint8_t *host,
+                        uint64_t offset, uint64_t bytes, struct sm_error *err)
 {
     int rc = 0;
 
@@ -217,8 +230,8 @@ static int map_ranges(const struct gmem_image *image, uint8_t *host,
         uint64_t end = min_u64(range->at + range->bytes, offset + bytes);
 
         if (first < end)
-            rc = pages_map_over(host + (first - offset), end - first,
-                                image->differential_fd, first, err);
+            rc = fetch(image->differential_fd, host + (first - offset),
+                       end - first, first, err);
     }
     return rc;
 }
@@ -228,7 +241,7 @@ static void *map_image(const struct gmem_image *image, uint64_t offset,
 {
     void *host = pages_map_copy(bytes, image->fd, offset, err);
 
-    if (!host || map_ranges(image, host, offset, bytes, err) == 0)
+    if (!host || fetch_ranges(image, host, offset, bytes, err) == 0)
         return host;
     pages_unmap(host, bytes);
     return NULL;

@@ -352,13 +352,16 @@ static void test_gmem_remembers_what_was_given_back(void **state)
  * regions. */
 static void test_gmem_copy_of_two_files(void **state)
 {
-    static const struct gmem_range range[] = {
-        {PAGE, PAGE}, {2 * PAGE, PAGE}, {4 * PAGE, 3 * PAGE}};
-    int fd = make_file('a', 8);
-    int differential = make_file('A', 8);
+    /* The last one is too long to be read. */
+    static const struct gmem_range range[] = {{PAGE, PAGE},
+                                              {2 * PAGE, PAGE},
+                                              {4 * PAGE, 3 * PAGE},
+                                              {8 * PAGE, 6 * PAGE}};
+    int fd = make_file('a', 16);
+    int differential = make_file('A', 16);
     const struct gmem_image image = {.fd = fd,
                                      .differential_fd = differential,
-                                     .bytes = 8 * PAGE,
+                                     .bytes = 16 * PAGE,
                                      .range = range,
                                      .count = ARRAY_LEN(range)};
     struct gmem mem;
@@ -370,11 +373,16 @@ static void test_gmem_copy_of_two_files(void **state)
     assert_int_equal(gmem_add_copy(&mem, GPA(0), 5 * PAGE, NULL), 0);
     assert_int_equal(gmem_add_copy(&mem, GPA(LOW_AT), 3 * PAGE, NULL), 0);
     expect_pages(&mem.region[0], "aBCdE");
+    assert_int_equal(gmem_add_copy(&mem, GPA(2 * LOW_AT), 8 * PAGE, NULL), 0);
     expect_pages(&mem.region[1], "FGh");
+    expect_pages(&mem.region[2], "IJKLMNop");
     /* Both are copies. */
     memset(mem.region[0].host, 'x', 5 * PAGE);
+    memset(mem.region[2].host, 'x', 8 * PAGE);
     assert_int_equal(pread(differential, &byte, 1, PAGE), 1);
     assert_int_equal(byte, 'B');
+    assert_int_equal(pread(differential, &byte, 1, 9 * PAGE), 1);
+    assert_int_equal(byte, 'J');
     /* The second file's bytes do not come back either. */
     assert_true(gmem_discard(&mem, GPA(LOW_AT), PAGE));
     expect_pages(&mem.region[1], ".Gh");
