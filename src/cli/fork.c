@@ -27,19 +27,19 @@ static const struct option fork_option_table[] = {
 };
 
 /* One keeper for each, as `run -d` has it. */
-static int start_one(const struct fork_options *options,
-                     const struct record *parent, const char *snapshot,
-                     uint32_t number)
+static bool begin_one(const struct fork_options *options,
+                      const struct record *parent, const char *snapshot,
+                      uint32_t number, struct run_begun *ret)
 {
     struct run_options run;
     char *nothing[] = {NULL};
     char *name = NULL;
-    int status;
+    bool begun;
 
     if (options->name && options->count > 1 &&
         asprintf(&name, "%s-%u", options->name, number) < 0) {
         complain("fork: out of memory");
-        return EXIT_OURS;
+        return false;
     }
     run_options_init(&run);
     run.snapshot = snapshot;
@@ -49,18 +49,29 @@ static int start_one(const struct fork_options *options,
     run.stop_signal = parent->stop_signal;
     run.stop_timeout_ms = parent->stop_timeout_ms;
     run.interactive = parent->open_stdin;
-    status = run_image(&run, nothing);
+    begun = run_begin(&run, nothing, ret);
     free(name);
-    return status;
+    return begun;
 }
 
+/* Side by side. One that fails leaves the others alone: they live. */
 static int start_all(const struct fork_options *options,
                      const struct record *parent, const char *snapshot)
 {
+    struct run_begun begun[FORKS_MAX];
+    uint32_t count = 0;
     int status = 0;
 
-    for (uint32_t i = 1; i <= options->count && !status; i++)
-        status = start_one(options, parent, snapshot, i);
+    while (count < options->count &&
+           begin_one(options, parent, snapshot, count + 1, &begun[count]))
+        count++;
+    if (count < options->count)
+        status = EXIT_OURS;
+    for (uint32_t i = 0; i < count; i++) {
+        int one = run_await(&begun[i]);
+
+        status = status ? status : one;
+    }
     return status;
 }
 

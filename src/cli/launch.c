@@ -457,63 +457,61 @@ static int run_here(const struct run_options *options, char **rest, int report,
     return rc;
 }
 
-/* -d: until the child's machine is up, or the child has said why not. */
-static int await_child(pid_t child, int news)
+bool run_begin(const struct run_options *options, char **words,
+               struct run_begun *ret)
+{
+    int ends[2];
+
+    /* Nobody else's child may keep one open: its end tells of the keeper's. */
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        complain("run: pipe: %s", strerror(errno));
+        return false;
+    }
+    ret->news = ends[0];
+    ret->keeper = fork();
+    if (ret->keeper == 0) {
+        close(ends[0]);
+        exit(run_here(options, words, ends[1], -1));
+    }
+    close(ends[1]);
+    if (ret->keeper > 0)
+        return true;
+    complain("run: new process: %s", strerror(errno));
+    close(ends[0]);
+    return false;
+}
+
+int run_await(const struct run_begun *begun)
 {
     char id[RECORD_ID_DIGITS + 1];
     ssize_t count;
     int status;
 
     do {
-        count = read(news, id, RECORD_ID_DIGITS);
+        count = read(begun->news, id, RECORD_ID_DIGITS);
     } while (count < 0 && errno == EINTR);
+    close(begun->news);
     if (count == RECORD_ID_DIGITS) {
         id[count] = '\0';
         printf("%s\n", id);
         return fflush(stdout) == 0 ? 0 : EXIT_OURS;
     }
-    if (waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-        WEXITSTATUS(status) != 0)
+    if (waitpid(begun->keeper, &status, 0) == begun->keeper &&
+        WIFEXITED(status) && WEXITSTATUS(status) != 0)
         return WEXITSTATUS(status);
     complain("run: the machine's keeper died");
     return EXIT_OURS;
 }
 
-static int run_detached(const struct run_options *options, char **rest)
-{
-    int ends[2];
-    pid_t child;
-    int status;
-
-    if (pipe(ends) != 0) {
-        complain("run: pipe: %s", strerror(errno));
-        return EXIT_OURS;
-    }
-    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    child = fork();
-    if (child == 0) {
-        close(ends[0]);
-        exit(run_here(options, rest, ends[1], -1));
-    }
-    close(ends[1]);
-    if (child < 0) {
-        complain("run: new process: %s", strerror(errno));
-        status = EXIT_OURS;
-    } else {
-        status = await_child(child, ends[0]);
-    }
-    close(ends[0]);
-    return status;
-}
-
 int run_image(const struct run_options *options, char **words)
 {
+    struct run_begun begun;
     int owner = -1;
     int status = -1;
 
     if (options->detach)
-        return run_detached(options, words);
+        return run_begin(options, words, &begun) ? run_await(&begun)
+                                                 : EXIT_OURS;
     /* The command of a snapshot may have no terminal: that is known later. */
     if (terminal_is_here() && !options->snapshot)
         status = front_open(&options->detach_keys, &owner);

@@ -7,6 +7,8 @@
 #include "options.h"
 #include "rlimits.h"
 
+#include <sys/types.h>
+
 struct run_options {
     uint64_t memory_bytes; /* 0: none was given */
     uint32_t cpus;         /* 0: likewise       */
@@ -52,5 +54,20 @@ void run_options_init(struct run_options *options);
  * alone, and without it the one that was running goes on. Returns the exit
  * status. */
 int run_image(const struct run_options *options, char **words);
+
+/* The two halves of it with -d, for those who want several machines at once. */
+struct run_begun {
+    pid_t keeper;
+    int news;
+};
+
+/* A child makes the machine and stays behind. False, and said on standard
+ * error: there is none. What (options) and (words) point to may go. */
+bool run_begin(const struct run_options *options, char **words,
+               struct run_begun *ret);
+
+/* Once for each that was begun: waits until its machine is up and prints the
+ * ID, or until the child has said why not. Returns the exit status. */
+int run_await(const struct run_begun *begun);
 
 #endif
