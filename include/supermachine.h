@@ -1276,7 +1276,7 @@ struct sm_snapshot_info {
     uint64_t paused_ns;   /* that the machine's programs stood still         */
     uint64_t duration_ns; /* from the call until it was kept                 */
     uint64_t bytes;       /* that it takes up on the disk and shares with
-                             nothing                                         */
+                             nothing; 0 of a temporary one                   */
 };
 
 /*

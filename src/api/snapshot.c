@@ -128,8 +128,9 @@ static int put_on_shelf(const char *home, struct shelf_folder *folder,
     if (!rc)
         rc =
             shelf_finish(folder, &snapshot->manifest, &finish, info->name, err);
-    /* Somebody may have removed it already. */
-    if (!rc)
+    /* Somebody may have removed it already; and nobody asks of one that will
+     * not last. */
+    if (!rc && config->name)
         shelf_look(home, info->name, keep_size, &info->bytes, NULL);
     return rc;
 }
