@@ -107,28 +107,15 @@ static int attach_to(const struct attach_options *options, const char *name)
     return status;
 }
 
-static int run_attach(int count, char **arguments)
+static int run_attach(void *values, char **words)
 {
-    struct attach_options options = {0};
-    char **rest;
+    const struct attach_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_attach, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || rest[1])
-        complain("attach: one machine, no more and no less");
-    else if (options.sig_proxy && strcmp(options.sig_proxy, "true") != 0 &&
-             strcmp(options.sig_proxy, "false") != 0)
-        complain("attach: --sig-proxy %s: must be true or false",
-                 options.sig_proxy);
-    else
-        return attach_to(&options, rest[0]);
+    if (!options->sig_proxy || strcmp(options->sig_proxy, "true") == 0 ||
+        strcmp(options->sig_proxy, "false") == 0)
+        return attach_to(options, words[0]);
+    complain("attach: --sig-proxy %s: must be true or false",
+             options->sig_proxy);
     return EXIT_OURS;
 }
 
@@ -148,5 +135,9 @@ const struct verb verb_attach = {
     .option_count = sizeof attach_option_table / sizeof attach_option_table[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct attach_options),
+    .least = 1,
+    .most = 1,
+    .ask = "one machine, no more and no less",
     .run = run_attach,
 };

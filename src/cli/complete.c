@@ -89,7 +89,7 @@ static void offer_names(const struct question *question, size_t source)
     for (; sources[source].arguments[count]; count++)
         arguments[count] = (char *)(uintptr_t)sources[source].arguments[count];
     arguments[count] = NULL;
-    verb->run(count, arguments);
+    verb_call(verb, arguments);
 }
 
 /* A value whose word in --help is the (length) bytes of (word). */

@@ -31,24 +31,10 @@ static int print_script(const char *shell)
     return EXIT_OURS;
 }
 
-static int run_completion(int count, char **arguments)
+static int run_completion(void *values, char **words)
 {
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_completion, arguments, NULL, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || rest[1]) {
-        complain("completion: for which shell: bash, fish or zsh?");
-        return EXIT_OURS;
-    }
-    return print_script(rest[0]);
+    (void)values;
+    return print_script(words[0]);
 }
 
 static const struct verb_example examples[] = {
@@ -67,5 +53,8 @@ const struct verb verb_completion = {
                "elsewhere.",
     .examples = examples,
     .example_count = sizeof examples / sizeof examples[0],
+    .least = 1,
+    .most = 1,
+    .ask = "for which shell: bash, fish or zsh?",
     .run = run_completion,
 };

@@ -224,25 +224,9 @@ static int cp_sides(const struct cp_options *options, char *const *words)
     return status ? 1 : 0;
 }
 
-static int cp_run(int count, char **arguments)
+static int cp_run(void *values, char **words)
 {
-    struct cp_options options = {0};
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_cp, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || !rest[1] || rest[2]) {
-        complain("cp: from where, and where to? see supermachine cp --help");
-        return EXIT_OURS;
-    }
-    return cp_sides(&options, rest);
+    return cp_sides(values, words);
 }
 
 static const struct verb_example examples[] = {
@@ -277,5 +261,9 @@ const struct verb verb_cp = {
     .option_count = sizeof cp_option_table / sizeof cp_option_table[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct cp_options),
+    .least = 2,
+    .most = 2,
+    .ask = "from where, and where to? see supermachine cp --help",
     .run = cp_run,
 };

@@ -23,23 +23,15 @@ static void print_finding(void *context, const struct sm_finding *finding)
         ++*errors;
 }
 
-static int run_doctor(int count, char **arguments)
+static int run_doctor(void *values, char **words)
 {
     struct sm_host *host = NULL;
     struct sm_error err;
     unsigned errors = 0;
-    char **rest;
     int rc;
 
-    (void)count;
-    switch (options_parse(&verb_doctor, arguments, NULL, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
+    (void)values;
+    (void)words;
     rc = cli_host_open(&host, &err);
     if (!rc)
         rc = sm_host_doctor(host, print_finding, &errors, &err);
@@ -63,5 +55,6 @@ const struct verb verb_doctor = {
     .details = "Measures the hypervisor, and looks at permissions, kernel, "
                "agent and disk.",
     .exit_status = "Exits with 0 if machines can run, else with 1.",
+    .ask = "takes no arguments",
     .run = run_doctor,
 };

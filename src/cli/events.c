@@ -342,31 +342,17 @@ static int list_and_follow(const struct events_options *options)
     return follow(&following, folder);
 }
 
-static int run_events(int count, char **arguments)
+static int run_events(void *values, char **words)
 {
     static const char *const keys[] = {"event", "machine", "image", "type",
                                        NULL};
-    struct events_options options = {0};
-    int status = EXIT_OURS;
-    char **rest;
+    const struct events_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_events, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    case OPTIONS_OK:
-        if (rest[0])
-            complain("events: %s: no argument is taken", rest[0]);
-        else if (filters_check("events", &options.filters, keys) &&
-                 check_format(options.format))
-            status = list_and_follow(&options);
-        break;
-    }
-    option_list_done(&options.filters);
-    return status;
+    (void)words;
+    if (!filters_check("events", &options->filters, keys) ||
+        !check_format(options->format))
+        return EXIT_OURS;
+    return list_and_follow(options);
 }
 
 const struct verb verb_events = {
@@ -392,5 +378,7 @@ const struct verb verb_events = {
     .option_count = sizeof events_option_table / sizeof events_option_table[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct events_options),
+    .ask = "no argument is taken",
     .run = run_events,
 };

@@ -197,31 +197,18 @@ static int exec_in(const struct exec_options *options, char **rest)
     return text_exit_code(rc);
 }
 
-static int exec_run(int count, char **arguments)
+static int exec_run(void *values, char **words)
 {
-    struct exec_options options = {0};
+    struct exec_options *options = values;
     int status = EXIT_OURS;
-    char **rest;
 
-    (void)count;
-    switch (options_parse(&verb_exec, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    case OPTIONS_OK:
-        if (!rest[0] || !rest[1])
-            complain("exec: which %s? see supermachine exec --help",
-                     rest[0] ? "command" : "machine");
-        else if (env_gather(&options.env, &options.env_files,
-                            &options.env_given))
-            status = exec_in(&options, rest);
-        env_done(&options.env);
-        break;
-    }
-    option_list_done(&options.env_given);
-    option_list_done(&options.env_files);
+    if (!words[0] || !words[1])
+        complain("exec: which %s? see supermachine exec --help",
+                 words[0] ? "command" : "machine");
+    else if (env_gather(&options->env, &options->env_files,
+                        &options->env_given))
+        status = exec_in(options, words);
+    env_done(&options->env);
     return status;
 }
 
@@ -237,5 +224,6 @@ const struct verb verb_exec = {
     .options = exec_option_table,
     .option_count = sizeof exec_option_table / sizeof exec_option_table[0],
     .group = VERB_MACHINES,
+    .values_bytes = sizeof(struct exec_options),
     .run = exec_run,
 };

@@ -17,6 +17,8 @@ struct fork_options {
     bool remove;
 };
 
+static const struct fork_options fork_defaults = {.count = 1};
+
 static const struct option fork_option_table[] = {
     {"number", 'n', OPTION_COUNT, offsetof(struct fork_options, count), "N",
      "how many (default 1)"},
@@ -31,7 +33,7 @@ static bool begin_one(const struct fork_options *options,
                       const struct record *parent, const char *snapshot,
                       uint32_t number, struct run_begun *ret)
 {
-    struct run_options run;
+    struct run_options run = run_defaults;
     char *nothing[] = {NULL};
     char *name = NULL;
     bool begun;
@@ -41,7 +43,8 @@ static bool begin_one(const struct fork_options *options,
         complain("fork: out of memory");
         return false;
     }
-    run_options_init(&run);
+    /* The snapshot has both. */
+    run.memory_bytes = run.cpus = 0;
     run.snapshot = snapshot;
     run.name = name ? name : options->name;
     run.detach = true;
@@ -113,26 +116,13 @@ static int fork_machine(const struct fork_options *options, const char *machine)
     return status;
 }
 
-static int run_fork(int count, char **arguments)
+static int run_fork(void *values, char **words)
 {
-    struct fork_options options = {.count = 1};
-    char **rest;
+    const struct fork_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_fork, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || rest[1])
-        complain("fork: which machine? One at a time");
-    else if (options.count < 1 || options.count > FORKS_MAX)
-        complain("fork: -n %u: 1 to %d", options.count, FORKS_MAX);
-    else
-        return fork_machine(&options, rest[0]);
+    if (options->count >= 1 && options->count <= FORKS_MAX)
+        return fork_machine(options, words[0]);
+    complain("fork: -n %u: 1 to %d", options->count, FORKS_MAX);
     return EXIT_OURS;
 }
 
@@ -149,5 +139,10 @@ const struct verb verb_fork = {
     .options = fork_option_table,
     .option_count = sizeof fork_option_table / sizeof fork_option_table[0],
     .group = VERB_MACHINES,
+    .values_bytes = sizeof(struct fork_options),
+    .defaults = &fork_defaults,
+    .least = 1,
+    .most = 1,
+    .ask = "which machine? One at a time",
     .run = run_fork,
 };

@@ -60,25 +60,11 @@ static int tell(const char *name, const char *second, bool man)
     return 0;
 }
 
-static int run_help(int count, char **arguments)
+static int run_help(void *values, char **words)
 {
-    struct help_options options = {0};
-    char **rest;
+    const struct help_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_help, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (rest[0] && rest[1] && rest[2]) {
-        complain("help: %s: one verb at a time", rest[2]);
-        return EXIT_OURS;
-    }
-    return tell(rest[0], rest[0] ? rest[1] : NULL, options.man);
+    return tell(words[0], words[0] ? words[1] : NULL, options->man);
 }
 
 const struct verb verb_help = {
@@ -88,5 +74,8 @@ const struct verb verb_help = {
     .options = help_option_table,
     .option_count = sizeof help_option_table / sizeof help_option_table[0],
     .options_anywhere = true,
+    .values_bytes = sizeof(struct help_options),
+    .most = 2,
+    .ask = "one verb at a time",
     .run = run_help,
 };

@@ -123,8 +123,3 @@ int cli_image_open(struct sm_host *host, const char *reference,
         print_result(options->json_to ? options->json_to : stdout, *ret);
     return rc;
 }
-
-void image_options_done(struct image_options *options)
-{
-    option_list_done(&options->insecure);
-}

@@ -53,6 +53,4 @@ int cli_image_open(struct sm_host *host, const char *reference,
                    const struct image_options *options, struct sm_image **ret,
                    struct sm_error *err);
 
-void image_options_done(struct image_options *options);
-
 #endif

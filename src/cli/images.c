@@ -62,28 +62,15 @@ static int list_images(struct listing *listing)
     return EXIT_OURS;
 }
 
-static int run_images(int count, char **arguments)
+static int run_images(void *values, char **words)
 {
-    struct images_options options = {0};
+    const struct images_options *options = values;
     struct listing listing;
-    char **rest;
     int status;
 
-    (void)count;
-    switch (options_parse(&verb_images, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (rest[0]) {
-        complain("images: %s: takes no arguments", rest[0]);
-        return EXIT_OURS;
-    }
+    (void)words;
     if (!listing_init(&listing, "images", columns,
-                      sizeof columns / sizeof columns[0], &options.listing))
+                      sizeof columns / sizeof columns[0], &options->listing))
         return EXIT_OURS;
     status = list_images(&listing);
     listing_done(&listing);
@@ -105,5 +92,7 @@ const struct verb verb_images = {
         "platforms has a line for\neach that is there.",
     .options = images_option_table,
     .option_count = sizeof images_option_table / sizeof images_option_table[0],
+    .values_bytes = sizeof(struct images_options),
+    .ask = "takes no arguments",
     .run = run_images,
 };

@@ -323,36 +323,24 @@ static const struct option inspect_option_table[] = {
      "json"},
 };
 
-static int run_inspect(int count, char **arguments)
+static int run_inspect(void *values, char **words)
 {
+    const struct inspect_options *options = values;
+    const char *type = options->type;
     struct inspection inspection = {
         .verb = "inspect", .machines = true, .images = true};
-    struct inspect_options options = {0};
-    char **rest;
 
-    (void)count;
-    switch (options_parse(&verb_inspect, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (options.type) {
-        inspection.machines = strcmp(options.type, "machine") == 0;
-        inspection.images = strcmp(options.type, "image") == 0;
-        inspection.snapshots = strcmp(options.type, "snapshot") == 0;
+    if (type) {
+        inspection.machines = strcmp(type, "machine") == 0;
+        inspection.images = strcmp(type, "image") == 0;
+        inspection.snapshots = strcmp(type, "snapshot") == 0;
     }
     if (!inspection.machines && !inspection.images && !inspection.snapshots)
         complain("inspect: --type %s: must be machine, image or snapshot",
-                 options.type);
-    else if (!rest[0])
-        complain("inspect: which machine or image? see supermachine ps -a and "
-                 "supermachine images");
-    else if (!options.format ||
-             (inspection.format = check_format(options.format)))
-        return inspect_all(&inspection, rest);
+                 type);
+    else if (!options->format ||
+             (inspection.format = check_format(options->format)))
+        return inspect_all(&inspection, words);
     return EXIT_OURS;
 }
 
@@ -369,5 +357,10 @@ const struct verb verb_inspect = {
     .options = inspect_option_table,
     .option_count =
         sizeof inspect_option_table / sizeof inspect_option_table[0],
+    .values_bytes = sizeof(struct inspect_options),
+    .least = 1,
+    .most = UINT_MAX,
+    .ask = "which machine or image? see supermachine ps -a and "
+           "supermachine images",
     .run = run_inspect,
 };

@@ -17,6 +17,8 @@ struct load_options {
     struct load_request request;
 };
 
+static const struct load_options load_defaults = {.request = {.verb = "load"}};
+
 static const struct option load_option_table[] = {
     {"input", 'i', OPTION_STRING, offsetof(struct load_options, request.input),
      "FILE", "read this, not standard input"},
@@ -61,25 +63,12 @@ int cli_load(const struct load_request *request)
     return status;
 }
 
-static int run_load(int count, char **arguments)
+static int run_load(void *values, char **words)
 {
-    struct load_options options = {.request = {.verb = "load"}};
-    char **rest;
+    const struct load_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_load, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (rest[0]) {
-        complain("load: %s: an archive is given with -i", rest[0]);
-        return EXIT_OURS;
-    }
-    return cli_load(&options.request);
+    (void)words;
+    return cli_load(&options->request);
 }
 
 const struct verb verb_load = {
@@ -91,5 +80,8 @@ const struct verb verb_load = {
     .details = "An OCI archive, or one of docker save; it may be compressed.",
     .options = load_option_table,
     .option_count = sizeof load_option_table / sizeof load_option_table[0],
+    .values_bytes = sizeof(struct load_options),
+    .defaults = &load_defaults,
+    .ask = "an archive is given with -i",
     .run = run_load,
 };

@@ -125,39 +125,25 @@ static int show(const struct logs_options *options, const struct record *record,
     return 0;
 }
 
-static int run_logs(int count, char **arguments)
+static int run_logs(void *values, char **words)
 {
-    struct logs_options options = {0};
+    const struct logs_options *options = values;
     struct journal_view view;
     struct record record;
     struct sm_error err;
     char home[HOME_MAX];
-    char **rest;
     int rc;
 
-    (void)count;
-    switch (options_parse(&verb_logs, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || rest[1]) {
-        complain("logs: one machine, no more and no less");
-        return EXIT_OURS;
-    }
-    if (!make_view(&options, &view))
+    if (!make_view(options, &view))
         return EXIT_OURS;
     rc = cli_home(home, &err);
     if (!rc)
-        rc = record_find(home, rest[0], &record, &err);
+        rc = record_find(home, words[0], &record, &err);
     if (rc) {
         complain("logs: %s", err.message);
         return 1;
     }
-    rc = show(&options, &record, &view);
+    rc = show(options, &record, &view);
     record_done(&record);
     return rc;
 }
@@ -173,5 +159,9 @@ const struct verb verb_logs = {
     .option_count = sizeof logs_option_table / sizeof logs_option_table[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct logs_options),
+    .least = 1,
+    .most = 1,
+    .ask = "one machine, no more and no less",
     .run = run_logs,
 };

@@ -177,60 +177,48 @@ static int for_each(const struct verb *verb, char **names, each_fn *call,
     return status;
 }
 
-static int run_each(const struct verb *verb, char **arguments, each_fn *call)
-{
-    struct each_options options = {.grace_ms = UINT64_MAX, .signal = 9};
-    char **rest;
+static const struct each_options each_defaults = {.grace_ms = UINT64_MAX,
+                                                  .signal = 9};
 
-    switch (options_parse(verb, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (options.grace_ms > GRACE_MAX_MS && options.grace_ms != UINT64_MAX) {
-        complain("%s: --time: at most a day", verb->name);
-        return EXIT_OURS;
-    }
-    return for_each(verb, rest, call, &options);
+static int run_each(const struct verb *verb, void *values, char **words,
+                    each_fn *call)
+{
+    const struct each_options *options = values;
+
+    if (options->grace_ms <= GRACE_MAX_MS || options->grace_ms == UINT64_MAX)
+        return for_each(verb, words, call, options);
+    complain("%s: --time: at most a day", verb->name);
+    return EXIT_OURS;
 }
 
-static int run_stop(int count, char **arguments)
+static int run_stop(void *values, char **words)
 {
-    (void)count;
-    return run_each(&verb_stop, arguments, stop_one);
+    return run_each(&verb_stop, values, words, stop_one);
 }
 
-static int run_kill(int count, char **arguments)
+static int run_kill(void *values, char **words)
 {
-    (void)count;
-    return run_each(&verb_kill, arguments, kill_one);
+    return run_each(&verb_kill, values, words, kill_one);
 }
 
-static int run_pause(int count, char **arguments)
+static int run_pause(void *values, char **words)
 {
-    (void)count;
-    return run_each(&verb_pause, arguments, pause_one);
+    return run_each(&verb_pause, values, words, pause_one);
 }
 
-static int run_unpause(int count, char **arguments)
+static int run_unpause(void *values, char **words)
 {
-    (void)count;
-    return run_each(&verb_unpause, arguments, unpause_one);
+    return run_each(&verb_unpause, values, words, unpause_one);
 }
 
-static int run_rm(int count, char **arguments)
+static int run_rm(void *values, char **words)
 {
-    (void)count;
-    return run_each(&verb_rm, arguments, remove_one);
+    return run_each(&verb_rm, values, words, remove_one);
 }
 
-static int run_wait(int count, char **arguments)
+static int run_wait(void *values, char **words)
 {
-    (void)count;
-    return run_each(&verb_wait, arguments, wait_one);
+    return run_each(&verb_wait, values, words, wait_one);
 }
 
 static int rename_record(struct record *record, const char *to,
@@ -262,25 +250,12 @@ static int rename_machine(const char *from, const char *to,
     return rc;
 }
 
-static int run_rename(int count, char **arguments)
+static int run_rename(void *values, char **words)
 {
     struct sm_error err;
-    char **rest;
 
-    (void)count;
-    switch (options_parse(&verb_rename, arguments, NULL, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || !rest[1] || rest[2]) {
-        complain("rename: a machine and its new name, no more and no less");
-        return EXIT_OURS;
-    }
-    if (rename_machine(rest[0], rest[1], &err) == 0)
+    (void)values;
+    if (rename_machine(words[0], words[1], &err) == 0)
         return 0;
     complain("rename: %s", err.message);
     return 1;
@@ -310,6 +285,8 @@ const struct verb verb_stop = {
     .option_count = 1,
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct each_options),
+    .defaults = &each_defaults,
     .run = run_stop,
 };
 
@@ -321,6 +298,8 @@ const struct verb verb_kill = {
     .option_count = 1,
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct each_options),
+    .defaults = &each_defaults,
     .run = run_kill,
 };
 
@@ -330,6 +309,8 @@ const struct verb verb_pause = {
     .summary = "Have machines stand still",
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct each_options),
+    .defaults = &each_defaults,
     .run = run_pause,
 };
 
@@ -339,6 +320,8 @@ const struct verb verb_unpause = {
     .summary = "Let paused machines go on",
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct each_options),
+    .defaults = &each_defaults,
     .run = run_unpause,
 };
 
@@ -350,6 +333,8 @@ const struct verb verb_rm = {
     .option_count = 1,
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct each_options),
+    .defaults = &each_defaults,
     .run = run_rm,
 };
 
@@ -359,6 +344,8 @@ const struct verb verb_wait = {
     .summary = "Wait for machines to end, and print their exit statuses",
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct each_options),
+    .defaults = &each_defaults,
     .run = run_wait,
 };
 
@@ -368,5 +355,8 @@ const struct verb verb_rename = {
     .summary = "Give a machine another name",
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .least = 2,
+    .most = 2,
+    .ask = "a machine and its new name, no more and no less",
     .run = run_rename,
 };

@@ -34,5 +34,5 @@ int main(int argc, char **argv)
     }
     verb = is_one_of(argv[1], "--version", "-v") ? &verb_version
                                                  : verb_expect(argv[1]);
-    return verb ? verb->run(argc - 2, argv + 2) : EXIT_OURS;
+    return verb ? verb_call(verb, argv + 2) : EXIT_OURS;
 }

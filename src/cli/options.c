@@ -316,3 +316,111 @@ const char *verb_group_name(enum verb_group group)
 
     return names[group];
 }
+
+/* Calling ----------------------------------------------------------------- */
+
+/* "rm" of "snapshot rm". */
+static const char *last_word(const char *name)
+{
+    const char *space = strrchr(name, ' ');
+
+    return space ? space + 1 : name;
+}
+
+const struct verb *verb_second(const struct verb *verb, const char *name)
+{
+    const char *names[16];
+    const char *near;
+    size_t count = 0;
+
+    for (; verb->seconds[count]; count++) {
+        names[count] = last_word(verb->seconds[count]->name);
+        if (strcmp(names[count], name) == 0)
+            return verb->seconds[count];
+        /* As Docker has it. */
+        if (strcmp(names[count], "ls") == 0 && strcmp(name, "list") == 0)
+            return verb->seconds[count];
+    }
+    near = options_nearest(name, names, count);
+    if (near)
+        complain("unknown verb %s %s: did you mean %s?", verb->name, name,
+                 near);
+    else
+        complain("unknown verb %s %s: see supermachine %s --help", verb->name,
+                 name, verb->name);
+    return NULL;
+}
+
+/* Its seconds stand for it. */
+static int call_second(const struct verb *verb, char **arguments)
+{
+    const struct verb *second;
+
+    if (!arguments[0]) {
+        complain("%s: what? see supermachine %s --help", verb->name,
+                 verb->name);
+        return EXIT_OURS;
+    }
+    if (strcmp(arguments[0], "--help") == 0) {
+        options_help(verb);
+        return 0;
+    }
+    second = verb_second(verb, arguments[0]);
+    return second ? verb_call(second, arguments + 1) : EXIT_OURS;
+}
+
+static bool takes(const struct verb *verb, char *const *words)
+{
+    size_t count = 0;
+
+    if (!verb->ask)
+        return true;
+    while (words[count])
+        count++;
+    if (count > verb->most)
+        complain("%s: %s: %s", verb->name, words[verb->most], verb->ask);
+    else if (count < verb->least)
+        complain("%s: %s", verb->name, verb->ask);
+    return count >= verb->least && count <= verb->most;
+}
+
+static void free_values(const struct verb *verb, void *values)
+{
+    for (size_t i = 0; i < verb->option_count; i++)
+        if (verb->options[i].kind == OPTION_LIST)
+            option_list_done(
+                (struct option_list *)(void *)((char *)values +
+                                               verb->options[i].field));
+    free(values);
+}
+
+int verb_call(const struct verb *verb, char **arguments)
+{
+    int status = EXIT_OURS;
+    void *values;
+    char **words;
+
+    if (verb->seconds)
+        return call_second(verb, arguments);
+    /* One byte: for those who have no options there is a pointer too. */
+    values = calloc(1, verb->values_bytes + 1);
+    if (!values) {
+        complain("%s: out of memory", verb->name);
+        return EXIT_OURS;
+    }
+    if (verb->defaults)
+        memcpy(values, verb->defaults, verb->values_bytes);
+    switch (options_parse(verb, arguments, values, &words)) {
+    case OPTIONS_HELP:
+        status = 0;
+        break;
+    case OPTIONS_WRONG:
+        break;
+    case OPTIONS_OK:
+        if (takes(verb, words))
+            status = verb->run(values, words);
+        break;
+    }
+    free_values(verb, values);
+    return status;
+}

@@ -16,6 +16,7 @@
 #ifndef SM_CLI_OPTIONS_H
 #define SM_CLI_OPTIONS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,9 +82,29 @@ struct verb {
      * options; their names are whole: "snapshot rm". NULL: its arguments are
      * its own. */
     const struct verb *const *seconds;
-    /* (arguments) ends with NULL. Returns the exit status. */
-    int (*run)(int count, char **arguments);
+    /* The verb's own struct, which its options fill: what it is before; NULL:
+     * zeros. */
+    size_t values_bytes;
+    const void *defaults;
+    /* How many arguments there may be, and what is said if there are more or
+     * fewer; NULL: as many as there are. */
+    unsigned least;
+    unsigned most; /* UINT_MAX: no limit */
+    const char *ask;
+    /* (values) is the struct, filled; (words) the arguments that are no
+     * options, NULL at the end. Both are the caller's. Returns the exit
+     * status. */
+    int (*run)(void *values, char **words);
 };
+
+/* Do what (arguments), NULL at the end, say: parse them and run the verb, or
+ * the second that they name. Returns the exit status; whatever is wrong with
+ * them was said. */
+int verb_call(const struct verb *verb, char **arguments);
+
+/* The second of (verb) that is called "VERB NAME", with a message when there is
+ * none. */
+const struct verb *verb_second(const struct verb *verb, const char *name);
 
 /* What became of a command line. */
 enum options_result {

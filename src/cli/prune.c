@@ -35,25 +35,12 @@ static int prune_store(unsigned flags)
     return 0;
 }
 
-static int run_prune(int count, char **arguments)
+static int run_prune(void *values, char **words)
 {
-    struct prune_options options = {0};
-    char **rest;
+    const struct prune_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_prune, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (rest[0]) {
-        complain("prune: %s: takes no arguments", rest[0]);
-        return EXIT_OURS;
-    }
-    return prune_store(options.all ? SM_STORE_ALL : 0);
+    (void)words;
+    return prune_store(options->all ? SM_STORE_ALL : 0);
 }
 
 const struct verb verb_prune = {
@@ -69,5 +56,7 @@ const struct verb verb_prune = {
                "made again when it is wanted.",
     .options = prune_option_table,
     .option_count = sizeof prune_option_table / sizeof prune_option_table[0],
+    .values_bytes = sizeof(struct prune_options),
+    .ask = "takes no arguments",
     .run = run_prune,
 };

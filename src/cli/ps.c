@@ -237,25 +237,9 @@ static int list_with(const struct ps_options *options, char **rest)
     return status;
 }
 
-static int run_ps(int count, char **arguments)
+static int run_ps(void *values, char **words)
 {
-    struct ps_options options = {0};
-    int status = EXIT_OURS;
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_ps, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    case OPTIONS_OK:
-        status = list_with(&options, rest);
-        break;
-    }
-    option_list_done(&options.filters);
-    return status;
+    return list_with(values, words);
 }
 
 const struct verb verb_ps = {
@@ -266,5 +250,6 @@ const struct verb verb_ps = {
     .option_count = sizeof ps_option_table / sizeof ps_option_table[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct ps_options),
     .run = run_ps,
 };

@@ -10,6 +10,8 @@ struct pull_options {
     struct image_options image;
 };
 
+static const struct pull_options pull_defaults = {.image = {.refresh = true}};
+
 static const struct option pull_option_table[] = {
     IMAGE_OPTION_ROWS(pull_options, image),
     {"json", 0, OPTION_FLAG, offsetof(struct pull_options, image.json), NULL,
@@ -35,28 +37,11 @@ static int pull_image(const struct image_options *options,
     return rc ? EXIT_OURS : 0;
 }
 
-static int run_pull(int count, char **arguments)
+static int run_pull(void *values, char **words)
 {
-    struct pull_options options = {.image = {.refresh = true}};
-    int status = EXIT_OURS;
-    char **rest;
+    const struct pull_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_pull, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    case OPTIONS_OK:
-        if (!rest[0] || rest[1])
-            complain("pull: which image? One at a time");
-        else
-            status = pull_image(&options.image, rest[0]);
-        break;
-    }
-    image_options_done(&options.image);
-    return status;
+    return pull_image(&options->image, words[0]);
 }
 
 const struct verb verb_pull = {
@@ -69,5 +54,10 @@ const struct verb verb_pull = {
     .option_count = sizeof pull_option_table / sizeof pull_option_table[0],
     .group = VERB_IMAGES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct pull_options),
+    .defaults = &pull_defaults,
+    .least = 1,
+    .most = 1,
+    .ask = "which image? One at a time",
     .run = run_pull,
 };

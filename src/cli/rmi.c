@@ -35,25 +35,11 @@ static int remove_images(char *const *names, unsigned flags)
     return status;
 }
 
-static int run_rmi(int count, char **arguments)
+static int run_rmi(void *values, char **words)
 {
-    struct rmi_options options = {0};
-    char **rest;
+    const struct rmi_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_rmi, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0]) {
-        complain("rmi: which image? supermachine images lists them");
-        return EXIT_OURS;
-    }
-    return remove_images(rest, options.force ? SM_STORE_FORCE : 0);
+    return remove_images(words, options->force ? SM_STORE_FORCE : 0);
 }
 
 const struct verb verb_rmi = {
@@ -66,5 +52,9 @@ const struct verb verb_rmi = {
                "and root file\nsystems that nothing else refers to.",
     .options = rmi_option_table,
     .option_count = sizeof rmi_option_table / sizeof rmi_option_table[0],
+    .values_bytes = sizeof(struct rmi_options),
+    .least = 1,
+    .most = UINT_MAX,
+    .ask = "which image? supermachine images lists them",
     .run = run_rmi,
 };

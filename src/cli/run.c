@@ -10,6 +10,13 @@
 
 #define FIELD(name) offsetof(struct run_options, name)
 
+const struct run_options run_defaults = {.memory_bytes = UINT64_MAX,
+                                         .cpus = UINT32_MAX,
+                                         .stop_signal = 15,
+                                         .timeout_ms = UINT64_MAX,
+                                         .lifetime_ms = UINT64_MAX,
+                                         .stop_timeout_ms = 10000};
+
 static const struct option run_option_table[] = {
     {"snapshot", 0, OPTION_STRING, FIELD(snapshot), "SNAPSHOT",
      "go on from this snapshot, in place of an image; without COMMAND, the "
@@ -145,12 +152,13 @@ static bool check_time(const char *name, uint64_t ms)
     return false;
 }
 
-/* Options and arguments that were understood. */
-static int run_with(struct run_options *options, char **rest)
+static int run_run(void *values, char **words)
 {
+    struct run_options *options = values;
     int status = EXIT_OURS;
 
-    if (!rest[0] && !options->snapshot)
+    options->image.json_to = stderr;
+    if (!words[0] && !options->snapshot)
         complain("run: which image? see supermachine run --help");
     else if (!check_size(options) ||
              !check_time("timeout", options->timeout_ms) ||
@@ -170,45 +178,8 @@ static int run_with(struct run_options *options, char **rest)
              limits_parse(&options->ulimits, &options->limits) &&
              env_gather(&options->env, &options->env_files,
                         &options->env_given))
-        status = run_image(options, rest);
+        status = run_image(options, words);
     env_done(&options->env);
-    return status;
-}
-
-void run_options_init(struct run_options *options)
-{
-    *options = (struct run_options){.stop_signal = 15,
-                                    .timeout_ms = UINT64_MAX,
-                                    .lifetime_ms = UINT64_MAX,
-                                    .stop_timeout_ms = 10000,
-                                    .image = {.json_to = stderr}};
-}
-
-static int run_run(int count, char **arguments)
-{
-    struct run_options options;
-    int status = EXIT_OURS;
-    char **rest;
-
-    (void)count;
-    run_options_init(&options);
-    options.memory_bytes = UINT64_MAX;
-    options.cpus = UINT32_MAX;
-    switch (options_parse(&verb_run, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    case OPTIONS_OK:
-        status = run_with(&options, rest);
-        break;
-    }
-    option_list_done(&options.env_given);
-    option_list_done(&options.env_files);
-    option_list_done(&options.labels);
-    option_list_done(&options.ulimits);
-    image_options_done(&options.image);
     return status;
 }
 
@@ -254,5 +225,7 @@ const struct verb verb_run = {
     .group = VERB_MACHINES,
     .options = run_option_table,
     .option_count = sizeof run_option_table / sizeof run_option_table[0],
+    .values_bytes = sizeof(struct run_options),
+    .defaults = &run_defaults,
     .run = run_run,
 };

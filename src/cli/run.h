@@ -46,8 +46,9 @@ struct run_options {
     bool init; /* as Docker has it: there always is one */
 };
 
-/* What it is when nothing was asked for. */
-void run_options_init(struct run_options *options);
+/* What it is when nothing was asked for; UINT64_MAX of memory and UINT32_MAX
+ * processors say that. */
+extern const struct run_options run_defaults;
 
 /* Image, machine, command, in the foreground or, with -d, by a child that stays
  * behind. (words) are the image and the command; of a snapshot the command

@@ -19,6 +19,9 @@ struct save_options {
     struct save_request request;
 };
 
+static const struct save_options save_defaults = {
+    .request = {.verb = "save", .mode = 0666}};
+
 static const struct option save_option_table[] = {
     {"output", 'o', OPTION_STRING,
      offsetof(struct save_options, request.output), "FILE",
@@ -97,26 +100,12 @@ int cli_save(const struct save_request *request)
     return write_archive(request, STDOUT_FILENO);
 }
 
-static int run_save(int count, char **arguments)
+static int run_save(void *values, char **words)
 {
-    struct save_options options = {.request = {.verb = "save", .mode = 0666}};
-    char **rest;
+    struct save_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_save, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0]) {
-        complain("save: which image? supermachine images lists them");
-        return EXIT_OURS;
-    }
-    options.request.names = (const char *const *)rest;
-    return cli_save(&options.request);
+    options->request.names = (const char *const *)words;
+    return cli_save(&options->request);
 }
 
 const struct verb verb_save = {
@@ -128,5 +117,10 @@ const struct verb verb_save = {
     .details = "IMAGE is a name or an ID; an ID goes without its names.",
     .options = save_option_table,
     .option_count = sizeof save_option_table / sizeof save_option_table[0],
+    .values_bytes = sizeof(struct save_options),
+    .defaults = &save_defaults,
+    .least = 1,
+    .most = UINT_MAX,
+    .ask = "which image? supermachine images lists them",
     .run = run_save,
 };

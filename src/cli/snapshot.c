@@ -86,25 +86,9 @@ static int create(const struct create_options *options, const char *name,
     return 0;
 }
 
-static int run_create(int count, char **arguments)
+static int run_create(void *values, char **words)
 {
-    struct create_options options = {0};
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_snapshot_create, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || !rest[1] || rest[2]) {
-        complain("snapshot create: a name and a machine, please");
-        return EXIT_OURS;
-    }
-    return create(&options, rest[0], rest[1]);
+    return create(values, words[0], words[1]);
 }
 
 const struct verb verb_snapshot_create = {
@@ -118,6 +102,10 @@ const struct verb verb_snapshot_create = {
                "keys too.",
     .options = create_option_table,
     .option_count = sizeof create_option_table / sizeof create_option_table[0],
+    .values_bytes = sizeof(struct create_options),
+    .least = 2,
+    .most = 2,
+    .ask = "a name and a machine, please",
     .run = run_create,
 };
 
@@ -194,28 +182,15 @@ static int list_snapshots(struct listing *listing)
     return EXIT_OURS;
 }
 
-static int run_ls(int count, char **arguments)
+static int run_ls(void *values, char **words)
 {
-    struct ls_options options = {0};
+    const struct ls_options *options = values;
     struct listing listing;
-    char **rest;
     int status;
 
-    (void)count;
-    switch (options_parse(&verb_snapshot_ls, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (rest[0]) {
-        complain("snapshot ls: %s: takes no arguments", rest[0]);
-        return EXIT_OURS;
-    }
+    (void)words;
     if (!listing_init(&listing, "snapshot ls", columns,
-                      sizeof columns / sizeof columns[0], &options.listing))
+                      sizeof columns / sizeof columns[0], &options->listing))
         return EXIT_OURS;
     status = list_snapshots(&listing);
     listing_done(&listing);
@@ -232,6 +207,8 @@ const struct verb verb_snapshot_ls = {
                "well: templates, images, other snapshots.",
     .options = ls_option_table,
     .option_count = sizeof ls_option_table / sizeof ls_option_table[0],
+    .values_bytes = sizeof(struct ls_options),
+    .ask = "takes no arguments",
     .run = run_ls,
 };
 
@@ -264,25 +241,10 @@ static int remove_all(char *const *names)
     return status;
 }
 
-static int run_rm(int count, char **arguments)
+static int run_rm(void *values, char **words)
 {
-    char nothing;
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_snapshot_rm, arguments, &nothing, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0]) {
-        complain("snapshot rm: which one? supermachine snapshot ls lists them");
-        return EXIT_OURS;
-    }
-    return remove_all(rest);
+    (void)values;
+    return remove_all(words);
 }
 
 const struct verb verb_snapshot_rm = {
@@ -291,6 +253,9 @@ const struct verb verb_snapshot_rm = {
     .usage = "SNAPSHOT...",
     .summary = "Remove snapshots",
     .details = "Machines that came out of one go on.",
+    .least = 1,
+    .most = UINT_MAX,
+    .ask = "which one? supermachine snapshot ls lists them",
     .run = run_rm,
 };
 
@@ -305,26 +270,11 @@ static const struct option inspect_option_table[] = {
      "TEMPLATE", "a line for each: {{.manifest.machine.vcpus}}, or json"},
 };
 
-static int run_inspect(int count, char **arguments)
+static int run_inspect(void *values, char **words)
 {
-    struct inspect_options options = {0};
-    char **rest;
+    const struct inspect_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_snapshot_inspect, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0]) {
-        complain("snapshot inspect: which one? supermachine snapshot ls lists "
-                 "them");
-        return EXIT_OURS;
-    }
-    return inspect_snapshots("snapshot inspect", options.format, rest);
+    return inspect_snapshots("snapshot inspect", options->format, words);
 }
 
 const struct verb verb_snapshot_inspect = {
@@ -335,6 +285,10 @@ const struct verb verb_snapshot_inspect = {
     .options = inspect_option_table,
     .option_count =
         sizeof inspect_option_table / sizeof inspect_option_table[0],
+    .values_bytes = sizeof(struct inspect_options),
+    .least = 1,
+    .most = UINT_MAX,
+    .ask = "which one? supermachine snapshot ls lists them",
     .run = run_inspect,
 };
 
@@ -345,11 +299,6 @@ static const struct verb *const seconds[] = {
     &verb_snapshot_inspect, &verb_snapshot_export, &verb_snapshot_import,
     &verb_snapshot_push,    &verb_snapshot_pull,   NULL,
 };
-
-static int run_snapshot(int count, char **arguments)
-{
-    return verb_run_second(&verb_snapshot, count, arguments);
-}
 
 static const struct verb_example examples[] = {
     {"Warm a machine up once, and have many that go on from there",
@@ -371,5 +320,4 @@ const struct verb verb_snapshot = {
     .example_count = sizeof examples / sizeof examples[0],
     .group = VERB_MACHINES,
     .seconds = seconds,
-    .run = run_snapshot,
 };

@@ -39,25 +39,11 @@ static int export_one(const char *name, const char *output)
     return status;
 }
 
-static int run_export(int count, char **arguments)
+static int run_export(void *values, char **words)
 {
-    struct export_options options = {0};
-    char **rest;
+    const struct export_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_snapshot_export, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || rest[1]) {
-        complain("snapshot export: which one? One at a time");
-        return EXIT_OURS;
-    }
-    return export_one(rest[0], options.output);
+    return export_one(words[0], options->output);
 }
 
 const struct verb verb_snapshot_export = {
@@ -69,6 +55,10 @@ const struct verb verb_snapshot_export = {
                "it can read what\nwas in the machine's memory.",
     .options = export_option_table,
     .option_count = sizeof export_option_table / sizeof export_option_table[0],
+    .values_bytes = sizeof(struct export_options),
+    .least = 1,
+    .most = 1,
+    .ask = "which one? One at a time",
     .run = run_export,
 };
 
@@ -83,31 +73,16 @@ static const struct option import_option_table[] = {
      "FILE", "read this, not standard input"},
 };
 
-static int run_import(int count, char **arguments)
+static int run_import(void *values, char **words)
 {
-    struct import_options options = {0};
-    char *whole;
-    char **rest;
+    const struct import_options *options = values;
+    char *whole = snapshot_whole_name(words[0] ? words[0] : "");
     int status;
 
-    (void)count;
-    switch (options_parse(&verb_snapshot_import, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (rest[0] && rest[1]) {
-        complain("snapshot import: one at a time");
-        return EXIT_OURS;
-    }
-    whole = snapshot_whole_name(rest[0] ? rest[0] : "");
     if (!whole)
         return EXIT_OURS;
     status = cli_load(&(struct load_request){
-        .verb = "snapshot import", .input = options.input, .name = whole});
+        .verb = "snapshot import", .input = options->input, .name = whole});
     free(whole);
     return status;
 }
@@ -122,6 +97,9 @@ const struct verb verb_snapshot_import = {
                "program in a machine.",
     .options = import_option_table,
     .option_count = sizeof import_option_table / sizeof import_option_table[0],
+    .values_bytes = sizeof(struct import_options),
+    .most = 1,
+    .ask = "one at a time",
     .run = run_import,
 };
 
@@ -182,54 +160,19 @@ static int move(const struct verb *verb, const struct image_options *options,
     return status;
 }
 
-static int run_push(int count, char **arguments)
+static int run_push(void *values, char **words)
 {
-    struct move_options options = {0};
-    int status = EXIT_OURS;
-    char **rest;
+    const struct move_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_snapshot_push, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    case OPTIONS_OK:
-        if (!rest[0] || !rest[1] || rest[2])
-            complain("snapshot push: which snapshot, and where to?");
-        else
-            status =
-                move(&verb_snapshot_push, &options.image, rest[0], rest[1]);
-        break;
-    }
-    image_options_done(&options.image);
-    return status;
+    return move(&verb_snapshot_push, &options->image, words[0], words[1]);
 }
 
-static int run_pull(int count, char **arguments)
+static int run_pull(void *values, char **words)
 {
-    struct move_options options = {0};
-    int status = EXIT_OURS;
-    char **rest;
+    const struct move_options *options = values;
 
-    (void)count;
-    switch (options_parse(&verb_snapshot_pull, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        status = 0;
-        break;
-    case OPTIONS_WRONG:
-        break;
-    case OPTIONS_OK:
-        if (!rest[0] || (rest[1] && rest[2]))
-            complain("snapshot pull: from where? One at a time");
-        else
-            status = move(&verb_snapshot_pull, &options.image,
-                          rest[1] ? rest[1] : "", rest[0]);
-        break;
-    }
-    image_options_done(&options.image);
-    return status;
+    return move(&verb_snapshot_pull, &options->image, words[1] ? words[1] : "",
+                words[0]);
 }
 
 const struct verb verb_snapshot_push = {
@@ -241,6 +184,10 @@ const struct verb verb_snapshot_push = {
                "sent again.",
     .options = move_option_table,
     .option_count = MOVE_OPTIONS,
+    .values_bytes = sizeof(struct move_options),
+    .least = 2,
+    .most = 2,
+    .ask = "which snapshot, and where to?",
     .run = run_push,
 };
 
@@ -252,5 +199,9 @@ const struct verb verb_snapshot_pull = {
     .details = "Without NAME it is called as it was where it comes from.",
     .options = move_option_table,
     .option_count = MOVE_OPTIONS,
+    .values_bytes = sizeof(struct move_options),
+    .least = 1,
+    .most = 2,
+    .ask = "from where? One at a time",
     .run = run_pull,
 };

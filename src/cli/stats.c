@@ -287,21 +287,9 @@ static int watch(struct stats_options *options, char **names)
     return status;
 }
 
-static int run_stats(int count, char **arguments)
+static int run_stats(void *values, char **words)
 {
-    struct stats_options options = {0};
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_stats, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    return watch(&options, rest);
+    return watch(values, words);
 }
 
 const struct verb verb_stats = {
@@ -319,5 +307,6 @@ const struct verb verb_stats = {
     .option_count = sizeof stats_option_table / sizeof stats_option_table[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct stats_options),
     .run = run_stats,
 };

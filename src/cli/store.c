@@ -42,31 +42,14 @@ static int verify_store(unsigned flags)
     return 1;
 }
 
-/* Options may stand on either side of "verify", as people write them. */
-static int run_store(int count, char **arguments)
+static int run_store(void *values, char **words)
 {
-    struct store_options options = {0};
-    bool verify = count > 0 && strcmp(arguments[0], "verify") == 0;
-    char **rest;
+    const struct store_options *options = values;
 
-    switch (options_parse(&verb_store, arguments + verify, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!verify && rest[0] && strcmp(rest[0], "verify") == 0) {
-        verify = true;
-        rest++;
-    }
-    if (!verify || rest[0]) {
-        complain("store: %s: verify is all that can be done",
-                 rest[0] ? rest[0] : "what?");
-        return EXIT_OURS;
-    }
-    return verify_store(options.repair ? SM_STORE_REPAIR : 0);
+    if (strcmp(words[0], "verify") == 0)
+        return verify_store(options->repair ? SM_STORE_REPAIR : 0);
+    complain("store: %s: verify is all that can be done", words[0]);
+    return EXIT_OURS;
 }
 
 const struct verb verb_store = {
@@ -80,5 +63,9 @@ const struct verb verb_store = {
                "Exits with 0 if nothing is\ndamaged, else with 1.",
     .options = store_option_table,
     .option_count = sizeof store_option_table / sizeof store_option_table[0],
+    .values_bytes = sizeof(struct store_options),
+    .least = 1,
+    .most = 1,
+    .ask = "verify is all that can be done",
     .run = run_store,
 };

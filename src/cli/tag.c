@@ -22,24 +22,10 @@ static int tag_image(const char *name, const char *target)
     return rc ? EXIT_OURS : 0;
 }
 
-static int run_tag(int count, char **arguments)
+static int run_tag(void *values, char **words)
 {
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_tag, arguments, NULL, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || !rest[1] || rest[2]) {
-        complain("tag: an image and its new name are needed");
-        return EXIT_OURS;
-    }
-    return tag_image(rest[0], rest[1]);
+    (void)values;
+    return tag_image(words[0], words[1]);
 }
 
 const struct verb verb_tag = {
@@ -50,5 +36,8 @@ const struct verb verb_tag = {
     .summary = "Give an image another name",
     .details = "IMAGE is a name or an ID. What had the new name before has it "
                "no longer.",
+    .least = 2,
+    .most = 2,
+    .ask = "an image and its new name are needed",
     .run = run_tag,
 };

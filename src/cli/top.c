@@ -118,25 +118,9 @@ static int show(const struct top_options *options, const char *name)
     return status;
 }
 
-static int run_top(int count, char **arguments)
+static int run_top(void *values, char **words)
 {
-    struct top_options options = {0};
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_top, arguments, &options, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
-    if (!rest[0] || rest[1]) {
-        complain("top: one machine, and no options for ps");
-        return EXIT_OURS;
-    }
-    return show(&options, rest[0]);
+    return show(values, words[0]);
 }
 
 const struct verb verb_top = {
@@ -150,5 +134,9 @@ const struct verb verb_top = {
     .option_count = sizeof top_option_table / sizeof top_option_table[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
+    .values_bytes = sizeof(struct top_options),
+    .least = 1,
+    .most = 1,
+    .ask = "one machine, and no options for ps",
     .run = run_top,
 };

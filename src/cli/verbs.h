@@ -46,10 +46,4 @@ const struct verb *verb_find(const char *name);
 /* verb_find(), with a message when there is none. */
 const struct verb *verb_expect(const char *name);
 
-/* The second of (verb) that is called "VERB NAME", with a message when there is
- * none. */
-const struct verb *verb_second(const struct verb *verb, const char *name);
-/* Run of a verb that has seconds. */
-int verb_run_second(const struct verb *verb, int count, char **arguments);
-
 #endif

@@ -5,19 +5,10 @@
 #include <stdio.h>
 #include <supermachine.h>
 
-static int run_version(int count, char **arguments)
+static int run_version(void *values, char **words)
 {
-    char **rest;
-
-    (void)count;
-    switch (options_parse(&verb_version, arguments, NULL, &rest)) {
-    case OPTIONS_HELP:
-        return 0;
-    case OPTIONS_WRONG:
-        return EXIT_OURS;
-    case OPTIONS_OK:
-        break;
-    }
+    (void)values;
+    (void)words;
     printf("supermachine %s\n", sm_version());
     return 0;
 }
@@ -26,5 +17,6 @@ const struct verb verb_version = {
     .name = "version",
     .usage = "",
     .summary = "Print the version",
+    .ask = "takes no arguments",
     .run = run_version,
 };

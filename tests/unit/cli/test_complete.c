@@ -20,14 +20,25 @@ static const struct option play_options[] = {
     {"secret", 0, OPTION_FLAG, 0, NULL, NULL},
 };
 
+struct ps_options {
+    bool all;
+    const char *format;
+};
+
+static const struct option ps_table[] = {
+    {"all", 'a', OPTION_FLAG, offsetof(struct ps_options, all), NULL, "all"},
+    {"format", 0, OPTION_STRING, offsetof(struct ps_options, format),
+     "TEMPLATE", "how"},
+};
+
 /* As `supermachine ps` would, if it is asked the right thing. */
-static int print_names(int count, char **arguments)
+static int print_names(void *values, char **words)
 {
-    assert_int_equal(count, 3);
-    assert_string_equal(arguments[0], "--all");
-    assert_string_equal(arguments[1], "--format");
-    assert_string_equal(arguments[2], "{{.Names}}");
-    assert_null(arguments[3]);
+    const struct ps_options *options = values;
+
+    assert_true(options->all);
+    assert_string_equal(options->format, "{{.Names}}");
+    assert_null(words[0]);
     puts("web\ndb");
     return 0;
 }
@@ -38,7 +49,14 @@ static const struct verb play = {.name = "play",
                                  .options = play_options,
                                  .option_count = ARRAY_LEN(play_options)};
 static const struct verb ps = {
-    .name = "ps", .usage = "", .summary = "List", .run = print_names};
+    .name = "ps",
+    .usage = "",
+    .summary = "List",
+    .options = ps_table,
+    .option_count = ARRAY_LEN(ps_table),
+    .values_bytes = sizeof(struct ps_options),
+    .run = print_names,
+};
 static const struct verb stop = {.name = "stop",
                                  .usage = "[OPTIONS] MACHINE...",
                                  .summary = "Stop",

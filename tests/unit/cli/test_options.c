@@ -65,30 +65,48 @@ struct parsed {
     char said[4096]; /* on standard output and standard error */
 };
 
+/* What is printed until listen_done() is heard. */
+struct listening {
+    int saved[2];
+    int said;
+};
+
+static void listen_begin(struct listening *listening)
+{
+    fflush(stdout);
+    listening->said = memfd_create("said", MFD_CLOEXEC);
+    for (int i = 0; i < 2; i++) {
+        listening->saved[i] = fcntl(1 + i, F_DUPFD_CLOEXEC, 10);
+        dup2(listening->said, 1 + i);
+    }
+}
+
+static void listen_done(struct listening *listening, char said[4096])
+{
+    ssize_t count;
+
+    fflush(stdout);
+    for (int i = 0; i < 2; i++) {
+        dup2(listening->saved[i], 1 + i);
+        close(listening->saved[i]);
+    }
+    count = pread(listening->said, said, 4095, 0);
+    said[count < 0 ? 0 : count] = '\0';
+    close(listening->said);
+}
+
 /* Words of a command line of (of); what is printed meanwhile goes to
  * parsed->said. */
 static void parse_of(const struct verb *of, struct parsed *parsed,
                      const char *const *words)
 {
-    int saved[2] = {fcntl(1, F_DUPFD_CLOEXEC, 10),
-                    fcntl(2, F_DUPFD_CLOEXEC, 10)};
-    int said = memfd_create("said", MFD_CLOEXEC);
-    ssize_t count;
+    struct listening listening;
 
     *parsed = (struct parsed){.values.guard = 0x5ca1ab1e};
-    fflush(stdout);
-    dup2(said, 1);
-    dup2(said, 2);
+    listen_begin(&listening);
     parsed->result = options_parse(of, (char **)(uintptr_t)words,
                                    &parsed->values, &parsed->rest);
-    fflush(stdout);
-    dup2(saved[0], 1);
-    dup2(saved[1], 2);
-    count = pread(said, parsed->said, sizeof parsed->said - 1, 0);
-    parsed->said[count < 0 ? 0 : count] = '\0';
-    close(saved[0]);
-    close(saved[1]);
-    close(said);
+    listen_done(&listening, parsed->said);
     assert_true(parsed->values.guard == 0x5ca1ab1e);
 }
 
@@ -411,6 +429,75 @@ static void test_options_say_what_is_wrong(void **state)
     }
 }
 
+/* Prints what it got, and succeeds with the number of its words. */
+static int say_values(void *values, char **words)
+{
+    const struct values *got = values;
+    int count = 0;
+
+    printf("cpus %u tty %d env %zu:", got->cpus, got->tty, got->env.count);
+    for (; words[count]; count++)
+        printf(" %s", words[count]);
+    return count;
+}
+
+/* From the words to the verb's own: its struct begins as the verb says, and is
+ * gone after (which the sanitizer sees). */
+static void test_call_runs_what_was_asked_for(void **state)
+{
+    static const struct values defaults = {.cpus = 3};
+    static const struct verb rm = {.name = "box rm",
+                                   .usage = "",
+                                   .summary = "Remove a box",
+                                   .values_bytes = sizeof(struct values),
+                                   .run = say_values};
+    static const struct verb *const seconds[] = {&rm, NULL};
+    static const struct verb box = {
+        .name = "box", .usage = "", .summary = "Boxes", .seconds = seconds};
+    static const struct {
+        const struct verb *verb; /* NULL: play, with one or two words */
+        const char *words[6];
+        int status;
+        const char *said;
+    } table[] = {
+        {NULL, {"a"}, 1, "cpus 3 tty 0 env 0: a"},
+        {NULL, {"--cpus", "5", "-t", "a", "b"}, 2, "cpus 5 tty 1 env 0: a b"},
+        {NULL, {"-e", "a=1", "-e", "b=2", "x"}, 1, "cpus 3 tty 0 env 2: x"},
+        {NULL, {NULL}, 125, "play: what, and with whom?\n"},
+        {NULL, {"-e", "a=1"}, 125, "play: what, and with whom?\n"},
+        {NULL, {"a", "b", "c"}, 125, "play: c: what, and with whom?\n"},
+        {NULL, {"--nosuch", "a"}, 125, "unknown option --nosuch"},
+        {NULL, {"--help"}, 0, "Usage: supermachine play"},
+        {&box, {"rm", "a", "b", "c"}, 3, "cpus 0 tty 0 env 0: a b c"},
+        {&box, {"--help"}, 0, "Usage: supermachine box"},
+        {&box, {"rn"}, 125, "unknown verb box rn: did you mean rm?"},
+        {&box, {NULL}, 125, "box: what? see supermachine box --help"},
+    };
+    struct verb play = verb;
+
+    (void)state;
+    play.values_bytes = sizeof defaults;
+    play.defaults = &defaults;
+    play.least = 1;
+    play.most = 2;
+    play.ask = "what, and with whom?";
+    play.run = say_values;
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct listening listening;
+        const char *words[6];
+        char said[4096];
+        int status;
+
+        memcpy(words, table[i].words, sizeof words);
+        listen_begin(&listening);
+        status = verb_call(table[i].verb ? table[i].verb : &play,
+                           (char **)(uintptr_t)words);
+        listen_done(&listening, said);
+        assert_int_equal(status, table[i].status);
+        assert_non_null(strstr(said, table[i].said));
+    }
+}
+
 static void test_options_nearest_is_near(void **state)
 {
     static const char *const names[] = {"run", "doctor", "version", "ps"};
@@ -510,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_options_take_times_and_signals),
         cmocka_unit_test(test_options_that_are_hidden_work),
         cmocka_unit_test(test_options_say_what_is_wrong),
+        cmocka_unit_test(test_call_runs_what_was_asked_for),
         cmocka_unit_test(test_options_nearest_is_near),
         cmocka_unit_test(test_options_help_names_every_option),
         cmocka_unit_test(test_options_without_memory_fail_and_leak_nothing),
