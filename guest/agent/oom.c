@@ -8,6 +8,11 @@
  *
  *   whose priority is the level and, from bit 3 on, who speaks: 0 is the
  *   kernel, and nobody else can be (Documentation/ABI/testing/dev-kmsg).
+ *
+ *   Whose process it was can be asked as long as somebody has not waited for
+ *   it. To ask takes memory, of which there is none: an ordinary process has to
+ *   wait for it until the killed one has gone. One of real time may take of
+ *   what is set aside, and is not overtaken on its processor.
  */
 #include "guest.h"
 
@@ -16,6 +21,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,8 +98,14 @@ static void check_on(struct task *task)
 
 static void kernel_spoke(struct source *source, uint32_t events)
 {
+    const struct sched_param urgent = {.sched_priority = 1};
+    const struct sched_param as_others = {0};
+
     (void)events;
+    /* Without the right to it the answer may come too late, no more. */
+    (void)sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &urgent);
     guest_check_memory(CONTAINER(source, struct guest, kernel_log_source));
+    (void)sched_setscheduler(0, SCHED_OTHER, &as_others);
 }
 
 void guest_watch_memory(struct guest *guest)
