@@ -274,6 +274,8 @@ int main(void)
     signal(SIGQUIT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    /* A limit on the size of files is an error of the disk, no end. */
+    signal(SIGXFSZ, SIG_IGN);
     setsid();
     process_begin();
     console_init(&worker.console, -1);
