@@ -175,6 +175,41 @@ rest
 check live/merged_layers_are_right [ -z "$(wrong clone)" ]
 sm rm -f clone >/dev/null
 
+# Nor does it cost a machine the time that it takes: of the whole capture, its
+# programs stand still for a small part, if not in one such capture (this
+# machine may have had other things to do), then in the next.
+begin layered -- sleep 1000
+worker=$(pgrep -n -x supermachine-vm)
+merges=0
+quick=0
+count=0
+for ((i = 1; i <= 16; i++)); do
+    sm exec layered sh -c "dd if=/dev/urandom of=/$i bs=1M count=6 && sync" \
+        2>/dev/null
+    if [ "$i" = 9 ]; then
+        prlimit --pid "$worker" --fsize=4096:
+        expect live/merge_that_fails_is_said 125 'merge.*too large' \
+            sm snapshot create none layered
+        prlimit --pid "$worker" --fsize=unlimited:
+        expect live/and_the_machine_goes_on 0 '^fine$' \
+            sm exec layered echo fine
+    fi
+    cost=$(sm snapshot create --replace --cost layered layered 2>&1) || break
+    before=$count
+    count=$(find "$SUPERMACHINE_HOME/snapshots/layered" -name 'disk.*' | wc -l)
+    [ "$count" -lt "$before" ] || continue
+    merges=$((merges + 1))
+    still=$(sed -n 's/.*"paused_us":\([0-9]*\).*/\1/p' <<<"$cost")
+    whole=$(sed -n 's/.*"duration_us":\([0-9]*\).*/\1/p' <<<"$cost")
+    echo "    merged: still for $still of $whole us"
+    [ $((still * 3)) -gt "$whole" ] || quick=$((quick + 1))
+done
+check live/merged_twice [ "$merges" = 2 ]
+check live/programs_run_while_layers_are_merged [ "$quick" -gt 0 ]
+check live/merged_layers_are_the_same [ "$(sm exec layered sh -c 'cat /? /??' |
+    md5sum)" = "$(sm run --snapshot layered sh -c 'cat /? /??' | md5sum)" ]
+sm rm -f layered >/dev/null
+
 answered=0
 for ((i = 1; i <= restores; i++)); do
     [ "$(sm run --snapshot busy1 echo "$i")" = "$i" ] &&
