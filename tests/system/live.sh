@@ -46,7 +46,7 @@ rest() {
 # shellcheck disable=SC2016  # the guest expands it
 count='i=0; while :; do i=$((i + 1)); echo $i >/count; echo count $i
     read -t 0.1 </dev/zero; usleep 50000; done'
-begin first -- sh -c "$count"
+begin first -l app=count -l role=parent -- sh -c "$count"
 await_line first 'count 5$'
 expect live/create 0 '' sm snapshot create one first
 expect live/goes_on 0 '^[0-9]+$' sm exec first cat /count
@@ -80,8 +80,10 @@ sm rm -f second >/dev/null
 
 # ---- forked ----
 
-children=$(sm fork -n 3 first)
+children=$(sm fork -n 3 --label role=child first)
 check live/fork_three [ "$(wc -w <<<"$children")" = 3 ]
+check live/children_have_labels [ "$(sort <<<"$children")" = "$(sm ps -q \
+    --no-trunc --filter label=app=count --filter label=role=child | sort)" ]
 sm exec first sh -c 'echo after >/after'
 for child in $children; do
     expect live/child_answers 0 '^[0-9]+$' sm exec "$child" cat /count
@@ -175,9 +177,19 @@ rest
 check live/merged_layers_are_right [ -z "$(wrong clone)" ]
 sm rm -f clone >/dev/null
 
-# Nor does it cost a machine the time that it takes: of the whole capture, its
-# programs stand still for a small part, if not in one such capture (this
-# machine may have had other things to do), then in the next.
+answered=0
+for ((i = 1; i <= restores; i++)); do
+    [ "$(sm run --snapshot busy1 echo "$i")" = "$i" ] &&
+        answered=$((answered + 1))
+done
+check "live/${restores}_restores_in_a_row" [ "$answered" = "$restores" ]
+sm rm -f busy >/dev/null
+
+# ---- layers of a disk ----
+
+# That they are merged costs a machine nothing of the time that it takes: of the
+# whole capture, its programs stand still for a small part; if not in one such
+# capture (this machine may have had other things to do), then in the next.
 begin layered -- sleep 1000
 worker=$(pgrep -n -x supermachine-vm)
 merges=0
@@ -209,14 +221,6 @@ check live/programs_run_while_layers_are_merged [ "$quick" -gt 0 ]
 check live/merged_layers_are_the_same [ "$(sm exec layered sh -c 'cat /? /??' |
     md5sum)" = "$(sm run --snapshot layered sh -c 'cat /? /??' | md5sum)" ]
 sm rm -f layered >/dev/null
-
-answered=0
-for ((i = 1; i <= restores; i++)); do
-    [ "$(sm run --snapshot busy1 echo "$i")" = "$i" ] &&
-        answered=$((answered + 1))
-done
-check "live/${restores}_restores_in_a_row" [ "$answered" = "$restores" ]
-sm rm -f busy >/dev/null
 
 # ---- killed and broken in the middle ----
 
