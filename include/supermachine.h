@@ -271,6 +271,8 @@ SM_API int sm_image_open(struct sm_host *host, const char *reference,
                          void *context, struct sm_image **ret,
                          struct sm_error *err);
 
+struct sm_store_change;
+
 struct sm_image_config {
     size_t size;
     /* "OS/ARCHITECTURE[/VARIANT]" of an image for several. NULL: Linux on this
@@ -285,6 +287,9 @@ struct sm_image_config {
     /* Called while there is work to do, on the caller's thread. NULL: no. */
     void (*progress)(void *context, const struct sm_progress *progress);
     void *context;
+    /* Of sm_store_copy(): called with the name of the snapshot that came, which
+     * is its maker's if no other was given, and (context). NULL: no. */
+    void (*report)(void *context, const struct sm_store_change *change);
 };
 
 /* Set every field to its default. Threads: any. Since 0.1 */
@@ -498,7 +503,8 @@ SM_API int sm_store_save(struct sm_host *host, const char *const *names,
  * "snapshot:NAME" ("snapshot:": as its maker called it); for images there is
  * sm_image_prepare().
  *
- * config       (insecure), (progress) and (platform) count. NULL: the defaults.
+ * config       (insecure), (progress), (report) and (platform) count. NULL: the
+ *              defaults.
  * Returns      0, or as sm_store_inspect() and sm_image_prepare(), SM_EEXIST (a
  *              snapshot has that name).
  * Since        0.1

@@ -235,6 +235,7 @@ int sm_store_copy(struct sm_host *host, const char *from, const char *to,
                &(struct storing_request){.arguments = words,
                                          .file = -1,
                                          .progress = config.progress,
+                                         .change = config.report,
                                          .context = config.context},
                err);
 }

@@ -5,6 +5,18 @@
 #include "text.h"
 
 #include <stdio.h>
+#include <string.h>
+
+/* A snapshot's as `snapshot create` does: it is for scripts. */
+static void print_loaded(const char *what)
+{
+    static const char prefix[] = "snapshot:";
+
+    if (strncmp(what, prefix, strlen(prefix)) == 0)
+        printf("%s\n", what + strlen(prefix));
+    else
+        printf("Loaded image: %s\n", what);
+}
 
 void change_print(void *context, const struct sm_store_change *change)
 {
@@ -28,7 +40,7 @@ void change_print(void *context, const struct sm_store_change *change)
         printf("Damaged: %s: %s\n", change->what, change->why);
         break;
     case SM_STORE_LOADED:
-        printf("Loaded image: %s\n", change->what);
+        print_loaded(change->what);
         events_note_image("load", change->what, change->what);
         break;
     }

@@ -1,6 +1,7 @@
 /* fork.c: `supermachine fork`: more machines that go on from where one is. */
 #include "host.h"
 #include "json.h"
+#include "labels.h"
 #include "run.h"
 #include "snapshots.h"
 #include "text.h"
@@ -14,6 +15,7 @@ enum { FORKS_MAX = 256 };
 struct fork_options {
     uint32_t count;
     const char *name;
+    struct option_list labels;
     bool remove;
 };
 
@@ -24,6 +26,8 @@ static const struct option fork_option_table[] = {
      "how many (default 1)"},
     {"name", 0, OPTION_STRING, offsetof(struct fork_options, name), "NAME",
      "what it is called; several are NAME-1, NAME-2 and so on"},
+    {"label", 'l', OPTION_LIST, offsetof(struct fork_options, labels),
+     "KEY=VALUE", "a word of yours, beside those that the machine has"},
     {"rm", 0, OPTION_FLAG, offsetof(struct fork_options, remove), NULL,
      "forget each when it ends"},
 };
@@ -47,6 +51,7 @@ static bool begin_one(const struct fork_options *options,
     run.memory_bytes = run.cpus = 0;
     run.snapshot = snapshot;
     run.name = name ? name : options->name;
+    run.labels = options->labels;
     run.detach = true;
     run.remove = options->remove;
     run.stop_signal = parent->stop_signal;
@@ -89,7 +94,7 @@ static void drop(const char *snapshot)
     free(whole);
 }
 
-static int fork_machine(const struct fork_options *options, const char *machine)
+static int fork_machine(struct fork_options *options, const char *machine)
 {
     struct sm_error err = {0};
     struct record parent;
@@ -103,13 +108,13 @@ static int fork_machine(const struct fork_options *options, const char *machine)
         return EXIT_OURS;
     }
     snapshot = json_text(json_at(json_read(text), "name", 4));
-    if (snapshot) {
+    if (snapshot && labels_inherit(&options->labels, parent.labels))
         status = start_all(options, &parent, snapshot);
-        /* Machines of it have its files open. */
-        drop(snapshot);
-    } else {
+    else
         complain("fork: out of memory");
-    }
+    /* Machines of it have its files open. */
+    if (snapshot)
+        drop(snapshot);
     record_done(&parent);
     free(snapshot);
     free(text);
@@ -118,11 +123,12 @@ static int fork_machine(const struct fork_options *options, const char *machine)
 
 static int run_fork(void *values, char **words)
 {
-    const struct fork_options *options = values;
+    struct fork_options *options = values;
 
-    if (options->count >= 1 && options->count <= FORKS_MAX)
+    if (options->count < 1 || options->count > FORKS_MAX)
+        complain("fork: -n %u: 1 to %d", options->count, FORKS_MAX);
+    else if (labels_check("fork", &options->labels))
         return fork_machine(options, words[0]);
-    complain("fork: -n %u: 1 to %d", options->count, FORKS_MAX);
     return EXIT_OURS;
 }
 
@@ -133,9 +139,9 @@ const struct verb verb_fork = {
     .summary = "Have more machines that go on from where one is now",
     .details =
         "The new machines are detached; their IDs are printed. They have "
-        "memory and disk\nof their own from then on, and names, "
-        "addresses and random numbers of their own.\nThe machine itself "
-        "goes on.",
+        "memory and disk\nof their own from then on, names, addresses and "
+        "random numbers of their own, and\nthe labels of the machine, which "
+        "itself goes on.",
     .options = fork_option_table,
     .option_count = sizeof fork_option_table / sizeof fork_option_table[0],
     .group = VERB_MACHINES,

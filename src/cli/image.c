@@ -78,6 +78,14 @@ static bool can_draw(void)
     return isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
+static void note_loaded(void *context, const struct sm_store_change *change)
+{
+    struct cli_telling *telling = context;
+
+    if (change->kind == SM_STORE_LOADED && !telling->loaded)
+        telling->loaded = strdup(change->what);
+}
+
 void cli_telling_init(struct cli_telling *telling,
                       const struct image_options *options)
 {
@@ -89,7 +97,9 @@ void cli_telling_init(struct cli_telling *telling,
     telling->config.refresh = options->refresh;
     telling->config.insecure = options->insecure.item;
     telling->config.progress = listen_to;
+    telling->config.report = note_loaded;
     telling->config.context = telling;
+    telling->loaded = NULL;
     telling->tell = NULL;
     telling->pulled = options->refresh;
     if (options->json) {

@@ -39,7 +39,8 @@ struct cli_telling {
     /* Who is told of it; NULL: nobody. */
     void (*tell)(void *context, const struct sm_progress *event);
     void *context;
-    bool pulled; /* something came from a registry */
+    bool pulled;  /* something came from a registry */
+    char *loaded; /* "snapshot:NAME" that did, for free(); NULL: none */
 };
 
 void cli_telling_init(struct cli_telling *telling,

@@ -81,6 +81,21 @@ static const char *parse(const char *line, int64_t *when, bool *is_stderr,
     return at[0] && at[1] == ' ' ? at + 2 : NULL;
 }
 
+/* Which streams, 1 and 2, are inside of a line: its next piece is still to
+ * come. */
+struct inside {
+    bool stream[3];
+};
+
+/* An entry of (stream) comes next. True: a line begins with it. */
+static bool begins_line(struct inside *inside, int stream, bool whole)
+{
+    bool begins = !inside->stream[stream];
+
+    inside->stream[stream] = !whole;
+    return begins;
+}
+
 static void show_line(const char *line, size_t length,
                       const struct journal_view *view)
 {
@@ -116,36 +131,91 @@ void journal_follow(FILE *from, const struct journal_view *view)
     fflush(stdout);
 }
 
-/* Where the last (count) entries begin. */
-static long tail_offset(FILE *from, uint32_t count)
+/* ---- the last lines ---- */
+
+/* Where a line begins, and what the entry before it left. */
+struct mark {
+    long at;
+    struct inside inside;
+};
+
+/* Read past (count) lines, or as many as there are: *passed. */
+static struct mark pass_lines(FILE *from, uint64_t count, uint64_t *passed)
 {
-    long *begin = count ? calloc(count, sizeof *begin) : NULL;
+    struct mark now = {0};
     size_t capacity = 0;
     char *line = NULL;
-    uint64_t lines = 0;
-    long at = 0;
     ssize_t length;
 
+    *passed = 0;
     while ((length = getline(&line, &capacity, from)) > 0) {
-        if (begin)
-            begin[lines % count] = at;
-        at += length;
-        lines++;
+        struct mark before = now;
+        bool is_stderr;
+        bool whole;
+        int64_t when;
+
+        now.at += length;
+        if (!parse(line, &when, &is_stderr, &whole) ||
+            !begins_line(&now.inside, is_stderr ? 2 : 1, whole))
+            continue;
+        if (*passed == count) {
+            now = before;
+            break;
+        }
+        ++*passed;
     }
-    if (begin && lines)
-        at = lines < count ? 0 : begin[lines % count];
-    free(begin);
     free(line);
-    return at;
+    return now;
+}
+
+/* Where the last (count) lines begin: a line counts where its first piece
+ * is. */
+static struct mark find_tail(FILE *from, uint32_t count)
+{
+    uint64_t lines;
+
+    pass_lines(from, UINT64_MAX, &lines);
+    rewind(from);
+    return pass_lines(from, lines > count ? lines - count : 0, &lines);
+}
+
+/* The pieces of a line that began before (mark) are not of the last ones. */
+static void show_tail(FILE *from, const struct mark *mark,
+                      const struct journal_view *view)
+{
+    struct inside inside = mark->inside;
+    bool skips[3] = {false, inside.stream[1], inside.stream[2]};
+    size_t capacity = 0;
+    char *line = NULL;
+    ssize_t length;
+
+    while ((skips[1] || skips[2]) &&
+           (length = getline(&line, &capacity, from)) > 0) {
+        bool is_stderr = false;
+        bool whole = false;
+        int64_t when;
+        int stream;
+
+        if (!parse(line, &when, &is_stderr, &whole))
+            continue;
+        stream = is_stderr ? 2 : 1;
+        skips[stream] &= !begins_line(&inside, stream, whole);
+        if (!skips[stream])
+            show_line(line, (size_t)length, view);
+    }
+    free(line);
+    journal_follow(from, view);
 }
 
 void journal_show(FILE *from, const struct journal_view *view)
 {
-    if (view->tail != UINT32_MAX) {
-        long at = tail_offset(from, view->tail);
+    struct mark mark;
 
-        if (fseek(from, at, SEEK_SET) != 0)
-            return;
+    if (view->tail == UINT32_MAX) {
+        journal_follow(from, view);
+        return;
     }
-    journal_follow(from, view);
+    mark = find_tail(from, view->tail);
+    if (fseek(from, mark.at, SEEK_SET) == 0)
+        show_tail(from, &mark, view);
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@ static const struct option logs_option_table[] = {
      "only what came after: 2026-11-22T10:00:00Z, or 10m for ten minutes ago"},
     {"until", 0, OPTION_STRING, FIELD(until), "TIME", "only what came before"},
     {"tail", 'n', OPTION_STRING, FIELD(tail), "N",
-     "only the last N entries, or all (the default)"},
+     "only the last N lines, or all (the default)"},
     {"timestamps", 't', OPTION_FLAG, FIELD(times), NULL,
      "the time in front of each line"},
 };
@@ -75,20 +76,35 @@ static bool make_view(const struct logs_options *options,
     return true;
 }
 
+/* Until the keeper says something, or is gone. False: nobody reads what we
+ * write any more. */
+static bool await_keeper(int keeper)
+{
+    struct pollfd list[2] = {
+        {.fd = keeper, .events = POLLIN},
+        {.fd = STDOUT_FILENO},
+    };
+
+    while (poll(list, 2, -1) < 0)
+        if (errno != EINTR)
+            return false;
+    return !(list[1].revents & (POLLERR | POLLHUP));
+}
+
 /* Until the keeper is gone; it says when there is more. */
 static void follow(FILE *from, int keeper, const struct journal_view *view)
 {
     struct control_reader reader;
-    int rc;
+    int rc = 1;
 
     control_reader_init(&reader);
-    do {
+    while (rc == 1 && !ferror(stdout) && await_keeper(keeper)) {
         rc = control_read(&reader, keeper, true);
         if (rc == 1 && reader.header.type != CONTROL_MORE)
             rc = SM_ECLOSED;
         control_reader_done(&reader);
         journal_follow(from, view);
-    } while (rc == 1 && !ferror(stdout));
+    }
 }
 
 static int show(const struct logs_options *options, const struct record *record,

@@ -2,6 +2,7 @@
 #include "run.h"
 #include "attached.h"
 #include "env.h"
+#include "labels.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -100,14 +101,6 @@ static bool choose_pull(struct run_options *options)
            strcmp(options->pull, "missing") == 0;
 }
 
-static bool has_bad_label(const struct option_list *labels)
-{
-    for (size_t i = 0; i < labels->count; i++)
-        if (strchr(labels->item[i], '\n'))
-            return true;
-    return false;
-}
-
 /* As the library says it, but before an image is pulled for nothing. */
 static bool check_size(struct run_options *options)
 {
@@ -171,9 +164,8 @@ static int run_run(void *values, char **words)
         complain("run: --pull %s: must be missing or always", options->pull);
     else if (options->detach && (options->cost || options->console))
         complain("run: --cost and --console speak at the end: not with -d");
-    else if (has_bad_label(&options->labels))
-        complain("run: --label: a line feed is not possible");
-    else if (attached_parse_keys("run", options->detach_words,
+    else if (labels_check("run", &options->labels) &&
+             attached_parse_keys("run", options->detach_words,
                                  &options->detach_keys) &&
              limits_parse(&options->ulimits, &options->limits) &&
              env_gather(&options->env, &options->env_files,

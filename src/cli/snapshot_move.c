@@ -1,5 +1,6 @@
 /* snapshot_move.c: `supermachine snapshot export`, `import`, `push` and `pull`:
  * snapshots on their way from here to there. */
+#include "change.h"
 #include "host.h"
 #include "image.h"
 #include "load.h"
@@ -92,9 +93,9 @@ const struct verb verb_snapshot_import = {
     .options_anywhere = true,
     .usage = "[OPTIONS] [NAME]",
     .summary = "Take a snapshot in that was exported",
-    .details = "Without NAME it is called as it was where it comes from. Run "
-               "only what comes from\nsomebody whom you would let run a "
-               "program in a machine.",
+    .details = "Without NAME it is called as it was where it comes from. Its "
+               "name is printed. Run\nonly what comes from somebody whom you "
+               "would let run a program in a machine.",
     .options = import_option_table,
     .option_count = sizeof import_option_table / sizeof import_option_table[0],
     .values_bytes = sizeof(struct import_options),
@@ -118,6 +119,15 @@ static const struct option move_option_table[] = {
 
 enum { MOVE_OPTIONS = sizeof move_option_table / sizeof move_option_table[0] };
 
+/* After the progress: it would be erased with that. */
+static void print_loaded(const char *name)
+{
+    struct change_sum sum = {0};
+
+    change_print(&sum, &(struct sm_store_change){
+                           .kind = SM_STORE_LOADED, .what = name, .why = ""});
+}
+
 /* Either of them may be the registry's. */
 static int copy(const struct verb *verb, const struct image_options *options,
                 const char *from, const char *to)
@@ -125,16 +135,21 @@ static int copy(const struct verb *verb, const struct image_options *options,
     struct cli_telling telling;
     struct sm_host *host = NULL;
     struct sm_error err = {0};
+    char *loaded = NULL;
     int rc = cli_host_open(&host, &err);
 
     if (!rc) {
         cli_telling_init(&telling, options);
         rc = sm_store_copy(host, from, to, &telling.config, &err);
+        loaded = telling.loaded;
         cli_telling_done(&telling);
     }
     sm_host_free(host);
     if (rc)
         complain("%s: %s", verb->name, err.message);
+    else if (loaded)
+        print_loaded(loaded);
+    free(loaded);
     return rc ? EXIT_OURS : 0;
 }
 
@@ -153,8 +168,6 @@ static int move(const struct verb *verb, const struct image_options *options,
         status = verb == &verb_snapshot_push
                      ? copy(verb, options, whole, target)
                      : copy(verb, options, target, whole);
-    if (!status && verb == &verb_snapshot_pull && snapshot[0])
-        printf("%s\n", snapshot);
     free(whole);
     free(target);
     return status;
@@ -196,7 +209,8 @@ const struct verb verb_snapshot_pull = {
     .options_anywhere = true,
     .usage = "[OPTIONS] REFERENCE [NAME]",
     .summary = "Get a snapshot from a registry",
-    .details = "Without NAME it is called as it was where it comes from.",
+    .details = "Without NAME it is called as it was where it comes from. Its "
+               "name is printed.",
     .options = move_option_table,
     .option_count = MOVE_OPTIONS,
     .values_bytes = sizeof(struct move_options),

@@ -88,7 +88,7 @@ static int remove_rootfs(struct collecting *collecting,
     if (rc == SM_EBUSY)
         tell(collecting, SM_STORE_KEPT, kept->path, "a machine runs on it", 0);
     else if (!rc)
-        tell(collecting, SM_STORE_DELETED, kept->path, "", kept->used_bytes);
+        tell(collecting, SM_STORE_DELETED, kept->path, "", kept->freed_bytes);
     return rc == SM_EBUSY ? 0 : rc;
 }
 

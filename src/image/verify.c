@@ -39,7 +39,7 @@ static int check_rootfs(void *context, const struct rootfs_kept *kept,
     if (rc == SM_ENOMEM)
         return fail(err, rc, "%s", why.message);
     on_damaged(checking, kept->path, why.message,
-               request->repair ? kept->used_bytes : 0);
+               request->repair ? kept->freed_bytes : 0);
     return request->repair ? rootfs_remove(request->home, &kept->key, err) : 0;
 }
 

@@ -78,6 +78,9 @@ struct machine_files {
 
 /* A moment of it that is being taken: saving.c. */
 struct machine_saving {
+    bool merging; /* the worker was asked; it answered */
+    bool merge_over;
+    struct sm_error not_merged;
     bool holding; /* the agent was asked; it answered; nobody waits for it */
     bool held;
     bool given_up;
@@ -91,7 +94,7 @@ struct machine_saving {
     struct worker_captured taken;
     struct worker_saved saved;
     int top;    /* files for what comes after it */
-    int merged; /* -1: the layers stay as they are */
+    int merged; /* one layer instead of many; -1: they stay as they are */
 };
 
 struct machine {
@@ -151,7 +154,9 @@ bool machine_note_hot(struct machine *machine);
 void machine_keep_hot(struct machine *machine);
 /* Tell the agent of a restored machine what it is to be now: CLONE. */
 int machine_set_up_clone(struct machine *machine, struct sm_error *err);
-/* saving.c: the moment was taken, is written; the programs stand still. */
+/* saving.c: the disk's layers are one; the moment was taken, is written; the
+ * programs stand still. */
+void machine_merged(void *context, const struct worker_merged *merged);
 void machine_captured(void *context, const struct worker_captured *captured);
 void machine_saved(void *context, const struct worker_saved *saved);
 void machine_held(void *context, const struct sm_error *why_not);

@@ -154,6 +154,7 @@ const struct worker_events machine_worker_events = {
     .paused = worker_paused,
     .captured = machine_captured,
     .saved = machine_saved,
+    .merged = machine_merged,
     .figures = machine_take_worker_figures,
     .steps = worker_stepped,
     .ended = worker_ended,

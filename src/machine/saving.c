@@ -2,6 +2,9 @@
  *
  * How it works
  *   library              agent                      worker
+ *   [MERGE + files    -----------------------------> a copy of the process
+ * makes one layer out of many
+ *                     <----------------------------- MERGED]
  *   HOLD              -> programs stand still, all
  *                        that they wrote is sent
  *                     <- HELD
@@ -16,6 +19,10 @@
  *   So the connection to the agent is empty in what was captured, and a clone
  *   can go on with it; and nothing but the agent runs in a clone before that
  *   has got random numbers and a clock of its own.
+ *
+ *   A disk has WORKER_LAYERS_MAX sealed layers at most, and each capture adds
+ *   one. Where there is no more room, those that there are become one first,
+ *   while the machine still runs: they do not change any more.
  */
 #include "machine/inside.h"
 
@@ -76,12 +83,25 @@ void machine_held(void *context, const struct sm_error *why_not)
     }
 }
 
+void machine_merged(void *context, const struct worker_merged *merged)
+{
+    struct machine *machine = context;
+    struct machine_saving *saving = &machine->saving;
+
+    if (!saving->merging)
+        return;
+    saving->merging = false;
+    saving->merge_over = true;
+    saving->not_merged = merged->error;
+}
+
 /* What the machine wrote to is sealed; it writes to another layer now. */
 void machine_captured(void *context, const struct worker_captured *captured)
 {
     struct machine *machine = context;
     struct machine_saving *saving = &machine->saving;
     struct machine_files *files = &machine->files;
+    struct machine_files former = MACHINE_FILES_NONE;
 
     if (!saving->asked || saving->captured)
         return;
@@ -89,12 +109,16 @@ void machine_captured(void *context, const struct worker_captured *captured)
     saving->taken = *captured;
     if (saving->merged >= 0) {
         while (files->layer_count)
-            close_one(&files->layer[--files->layer_count]);
+            former.layer[former.layer_count++] =
+                own_take_fd(&files->layer[--files->layer_count]);
         files->layer[files->layer_count++] = own_take_fd(&saving->merged);
     }
     files->layer[files->layer_count++] = own_take_fd(&files->top);
     files->top = own_take_fd(&saving->top);
     release(machine);
+    /* Whose names are gone is removed from the disk here: the programs need
+     * not stand still for that. */
+    machine_files_close(&former);
 }
 
 void machine_saved(void *context, const struct worker_saved *saved)
@@ -122,24 +146,23 @@ static int copy_fd(int fd, int *ret, struct sm_error *err)
 }
 
 /* The disk of the moment: what the machine's lies on now, with what it wrote
- * on top; merged into one layer below that if there are many. */
+ * on top. */
 static int plan_disk(struct machine *machine, struct shelf_snapshot *ret,
                      struct sm_error *err)
 {
     const struct machine_files *files = &machine->files;
     struct machine_saving *saving = &machine->saving;
     uint32_t *count = &ret->manifest.layer_count;
-    bool merge = files->layer_count == WORKER_LAYERS_MAX;
+    bool merged = saving->merged >= 0;
+    const int *layer = merged ? &saving->merged : files->layer;
+    unsigned layers = merged ? 1 : files->layer_count;
     int rc = copy_fd(files->base, &ret->fds[SNAPSHOT_ROOTFS], err);
 
-    if (!rc && merge)
-        rc = file_unnamed(machine->paths.home, &saving->merged, err);
     if (!rc)
         rc = file_unnamed(machine->paths.home, &saving->top, err);
     *count = 0;
-    for (unsigned i = 0; !rc && i < (merge ? 1 : files->layer_count); i++)
-        rc = copy_fd(merge ? saving->merged : files->layer[i],
-                     &ret->fds[SNAPSHOT_DISK + (*count)++], err);
+    for (unsigned i = 0; !rc && i < layers; i++)
+        rc = copy_fd(layer[i], &ret->fds[SNAPSHOT_DISK + (*count)++], err);
     return rc ? rc
               : copy_fd(files->top, &ret->fds[SNAPSHOT_DISK + (*count)++], err);
 }
@@ -227,6 +250,45 @@ static int ended_meanwhile(const struct machine *machine, struct sm_error *err)
     return machine->end.why.code;
 }
 
+static int ask_for_merge(struct machine *machine, struct sm_error *err)
+{
+    struct machine_saving *saving = &machine->saving;
+    const struct machine_files *files = &machine->files;
+    int fds[WORKER_MERGE_FDS_MAX] = {[WORKER_MERGE_INTO] = saving->merged,
+                                     [WORKER_MERGE_BASE] = files->base};
+    int rc;
+
+    for (unsigned i = 0; i < files->layer_count; i++)
+        fds[WORKER_MERGE_LAYER + i] = files->layer[i];
+    rc = worker_merge(machine->worker, fds,
+                      WORKER_MERGE_LAYER + files->layer_count, err);
+    saving->merging = rc == 0;
+    return rc;
+}
+
+/* One layer instead of many, if there is no room for a further one. The machine
+ * runs, so there is no hurry; afterwards it may not any more. */
+static int make_room(struct machine *machine, struct sm_error *err)
+{
+    struct machine_saving *saving = &machine->saving;
+    int rc;
+
+    if (machine->files.layer_count < WORKER_LAYERS_MAX)
+        return 0;
+    rc = file_unnamed(machine->paths.home, &saving->merged, err);
+    if (!rc)
+        rc = ask_for_merge(machine, err);
+    if (rc)
+        return rc;
+    machine_turn(machine, &saving->merge_over, 0);
+    if (!saving->merge_over)
+        return ended_meanwhile(machine, err);
+    if (err && saving->not_merged.code)
+        *err = saving->not_merged;
+    return saving->not_merged.code ? saving->not_merged.code
+                                   : check(machine, err);
+}
+
 static int hold(struct machine *machine, uint32_t timeout_ms,
                 struct sm_error *err)
 {
@@ -274,10 +336,7 @@ static int ask_worker(struct machine *machine,
     fds[WORKER_SAVE_OVERLAY] = saving->top;
     fds[WORKER_SAVE_SEALED] = files->top;
     fds[WORKER_SAVE_MERGED] = saving->merged;
-    if (saving->merged >= 0)
-        fds[WORKER_SAVE_BASE] = files->base;
-    for (unsigned i = 0; saving->merged >= 0 && i < files->layer_count; i++)
-        fds[WORKER_SAVE_LAYER + i] = files->layer[i];
+    fds[WORKER_SAVE_BASE] = saving->merged < 0 ? -1 : files->base;
     rc = worker_save(machine->worker, &save, fds, err);
     saving->asked = rc == 0;
     return rc;
@@ -346,7 +405,9 @@ int machine_capture(struct machine *machine,
     if (rc)
         return rc;
     *saving = (struct machine_saving){.merged = -1, .top = -1};
-    rc = plan(machine, config, ret, err);
+    rc = make_room(machine, err);
+    if (!rc)
+        rc = plan(machine, config, ret, err);
     if (!rc)
         rc = take(machine, config, ret, err);
     if (!rc &&

@@ -77,6 +77,17 @@ static int take_saved(struct worker *worker, struct wire_reader *from,
     return rc;
 }
 
+static int take_merged(struct worker *worker, struct wire_reader *from,
+                       struct sm_error *err)
+{
+    struct worker_merged merged;
+    int rc = worker_get_merged(from, &merged, err);
+
+    if (!rc && worker->events->merged)
+        worker->events->merged(worker->context, &merged);
+    return rc;
+}
+
 static int take_ended(struct worker *worker, struct wire_reader *from,
                       struct sm_error *err)
 {
@@ -128,6 +139,8 @@ static int take_message(struct worker *worker, size_t count,
         return take_captured(worker, &from, err);
     case WORKER_SAVED:
         return take_saved(worker, &from, err);
+    case WORKER_MERGED:
+        return take_merged(worker, &from, err);
     case WORKER_HOT_DONE:
         if (worker->events->hot_done)
             worker->events->hot_done(worker->context);
@@ -135,6 +148,7 @@ static int take_message(struct worker *worker, size_t count,
     case WORKER_PROBE:
     case WORKER_HOT:
     case WORKER_SAVE:
+    case WORKER_MERGE:
     case WORKER_START:
     case WORKER_STOP:
     case WORKER_PAUSE:
@@ -289,6 +303,16 @@ int worker_save(struct worker *worker, struct worker_save *save, const int *fds,
     buf_init(&message, CHANNEL_BYTES_MAX);
     worker_put_save(&message, save);
     return send_message(worker, &message, packed, count, err);
+}
+
+int worker_merge(struct worker *worker, const int *fds, unsigned count,
+                 struct sm_error *err)
+{
+    struct buf message;
+
+    buf_init(&message, CHANNEL_BYTES_MAX);
+    worker_put_simple(&message, WORKER_MERGE);
+    return send_message(worker, &message, fds, count, err);
 }
 
 void worker_kill(const struct worker *worker)

@@ -22,6 +22,7 @@ struct worker_events {
     void (*paused)(void *context, bool paused);
     void (*captured)(void *context, const struct worker_captured *captured);
     void (*saved)(void *context, const struct worker_saved *saved);
+    void (*merged)(void *context, const struct worker_merged *merged);
     void (*hot_done)(void *context);
     void (*figures)(void *context, const struct worker_figures *figures);
     /* There is no machine any more. worker_close() may be called here. */
@@ -50,6 +51,10 @@ int worker_pause(struct worker *worker, bool pause, struct sm_error *err);
  * `captured` and `saved` follow, or `saved` with an error alone. */
 int worker_save(struct worker *worker, struct worker_save *save, const int *fds,
                 struct sm_error *err);
+/* Have layers of the disk made one: (fds) are (count) descriptors in the order
+ * of enum worker_merge_fd, which stay the caller's. `merged` follows. */
+int worker_merge(struct worker *worker, const int *fds, unsigned count,
+                 struct sm_error *err);
 /* Have the pages that were written to listed in (fd), an empty file that stays
  * the caller's; `hot_done` follows. */
 int worker_hot(struct worker *worker, int fd, struct sm_error *err);

@@ -394,6 +394,12 @@ bool gmem_discard(const struct gmem *mem, struct gpa at, uint64_t bytes)
     return region != NULL;
 }
 
+void gmem_leave_out(const struct gmem *mem, bool leave_out)
+{
+    for (unsigned i = 0; i < mem->count; i++)
+        pages_leave_out(mem->region[i].host, mem->region[i].bytes, leave_out);
+}
+
 bool gmem_prepare(const struct gmem *mem, struct gpa at, uint64_t bytes)
 {
     void *host = gmem_span(mem, at, bytes);

@@ -134,6 +134,11 @@ bool gmem_store16(const struct gmem *mem, struct gpa at, uint16_t value);
  * Only a matter of time. False if the range is not valid. */
 bool gmem_prepare(const struct gmem *mem, struct gpa at, uint64_t bytes);
 
+/* Whether copies of this process (platform/process.h) that are made from now on
+ * go without the memory: for those that have no use for it. It spares the guest
+ * a fault for each page that it writes to next. */
+void gmem_leave_out(const struct gmem *mem, bool leave_out);
+
 /* Give the whole pages inside of the range back to the host; they read as
  * zero afterwards. False if the range is not valid. Any thread; who looks at
  * the regions' (dropped) has stopped all others before, as for any other

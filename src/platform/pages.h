@@ -31,6 +31,11 @@ void pages_discard_copy(void *at, uint64_t bytes);
  * the host give them now, in one go. Only ever a matter of time. */
 void pages_prepare(void *at, uint64_t bytes);
 
+/* Whether [at, at + bytes), all of a mapping, is missing in processes that are
+ * forked from this one from now on. Memory that two processes have costs the
+ * first write to each page a fault, also where the other is gone long since. */
+void pages_leave_out(void *at, uint64_t bytes, bool leave_out);
+
 /*
  * Which of the (count) pages from (at) on, of pages_size() bytes each, may hold
  * something else than they were mapped with: page n of them puts (first) + n

@@ -77,6 +77,12 @@ void worker_put_saved(struct buf *to, const struct worker_saved *saved)
     put_error(to, &saved->error);
 }
 
+void worker_put_merged(struct buf *to, const struct worker_merged *merged)
+{
+    worker_put_simple(to, WORKER_MERGED);
+    put_error(to, &merged->error);
+}
+
 void worker_put_probed(struct buf *to, const struct worker_probed *probed)
 {
     worker_put_simple(to, WORKER_PROBED);
@@ -256,6 +262,14 @@ int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
     ret->memory_bytes = wire_u64(from);
     rc = get_error(from, &ret->error, err);
     return rc ? rc : finish(from, "saved message of the worker", err);
+}
+
+int worker_get_merged(struct wire_reader *from, struct worker_merged *ret,
+                      struct sm_error *err)
+{
+    int rc = get_error(from, &ret->error, err);
+
+    return rc ? rc : finish(from, "merged message of the worker", err);
 }
 
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,

@@ -16,6 +16,7 @@
  *            WORKER_PAUSE                     -> WORKER_PAUSED
  *            WORKER_RESUME                    -> WORKER_RESUMED
  *            WORKER_SAVE + descriptors        -> WORKER_CAPTURED, WORKER_SAVED
+ *            WORKER_MERGE + descriptors       -> WORKER_MERGED
  *            WORKER_HOT + 1 descriptor        -> WORKER_HOT_DONE
  *            WORKER_MEASURE                   -> WORKER_FIGURES
  *   answers  WORKER_PAUSED   the vcpus stand still; WORKER_RESUMED: they run
@@ -26,10 +27,11 @@
  *                            moment is being written
  *            WORKER_SAVED    it is in the files; or why it is not. Without
  *                            WORKER_CAPTURED before, nothing has changed
- *            WORKER_HOT_DONE the file holds what the machine has written to
- *                            since it came out of its snapshot; empty: too much
- *            WORKER_FIGURES  what the machine has used so far
- *            WORKER_ENDED    why there is no machine (any more); the last word
+ *            WORKER_MERGED   one file holds what the layers do; or why none
+ * does WORKER_HOT_DONE the file holds what the machine has written to since it
+ * came out of its snapshot; empty: too much WORKER_FIGURES  what the machine
+ * has used so far WORKER_ENDED    why there is no machine (any more); the last
+ * word
  */
 #ifndef SM_PROTO_WORKER_H
 #define SM_PROTO_WORKER_H
@@ -39,7 +41,7 @@
 
 #include <stdbool.h>
 
-enum { WORKER_VERSION = 3 };
+enum { WORKER_VERSION = 4 };
 
 enum worker_type {
     WORKER_PROBE = 1,
@@ -49,6 +51,7 @@ enum worker_type {
     WORKER_RESUME = 5,
     WORKER_SAVE = 6,
     WORKER_HOT = 7,
+    WORKER_MERGE = 8,
     WORKER_MEASURE = 16,
     WORKER_PROBED = 64,
     WORKER_STEPS = 65,
@@ -58,6 +61,7 @@ enum worker_type {
     WORKER_SAVED = 69,
     WORKER_HOT_DONE = 70,
     WORKER_CAPTURED = 71,
+    WORKER_MERGED = 72,
     WORKER_FIGURES = 80
 };
 
@@ -88,10 +92,18 @@ enum worker_save_fd {
     WORKER_SAVE_MEMORY,  /* file for the memory; may be the same             */
     WORKER_SAVE_OVERLAY, /* empty: for the machine's writes from now on      */
     WORKER_SAVE_SEALED,  /* with it: what the machine has written to so far  */
-    WORKER_SAVE_MERGED,  /* empty: to become one layer out of those below    */
-    WORKER_SAVE_BASE,    /* with it: the disk's base                         */
-    WORKER_SAVE_LAYER,   /* and its sealed layers, the lowest first          */
-    WORKER_SAVE_FDS_MAX = WORKER_SAVE_LAYER + WORKER_LAYERS_MAX
+    WORKER_SAVE_MERGED,  /* takes its layers' place: WORKER_MERGE made it    */
+    WORKER_SAVE_BASE,    /* with it, and not without: the disk's base        */
+    WORKER_SAVE_FDS_MAX
+};
+
+/* The descriptors of WORKER_MERGE: as many as there are layers, and these. The
+ * machine goes on meanwhile, and its disk stays as it is. */
+enum worker_merge_fd {
+    WORKER_MERGE_INTO,  /* empty: to become one layer out of the others      */
+    WORKER_MERGE_BASE,  /* the disk's base                                   */
+    WORKER_MERGE_LAYER, /* its sealed layers, the lowest first: at least one */
+    WORKER_MERGE_FDS_MAX = WORKER_MERGE_LAYER + WORKER_LAYERS_MAX
 };
 
 struct worker_start {
@@ -127,6 +139,10 @@ struct worker_captured {
 struct worker_saved {
     uint64_t memory_bytes; /* to the memory's file   */
     struct sm_error error; /* code 0: all is written */
+};
+
+struct worker_merged {
+    struct sm_error error; /* code 0: the layers are one */
 };
 
 /* What a hypervisor was found to be. */
@@ -199,6 +215,7 @@ void worker_put_save(struct buf *to, const struct worker_save *save);
 void worker_put_captured(struct buf *to,
                          const struct worker_captured *captured);
 void worker_put_saved(struct buf *to, const struct worker_saved *saved);
+void worker_put_merged(struct buf *to, const struct worker_merged *merged);
 void worker_put_ended(struct buf *to, const struct worker_ended *ended);
 void worker_put_figures(struct buf *to, const struct worker_figures *figures);
 
@@ -221,6 +238,8 @@ int worker_get_captured(struct wire_reader *from, struct worker_captured *ret,
                         struct sm_error *err);
 int worker_get_saved(struct wire_reader *from, struct worker_saved *ret,
                      struct sm_error *err);
+int worker_get_merged(struct wire_reader *from, struct worker_merged *ret,
+                      struct sm_error *err);
 int worker_get_steps(struct wire_reader *from, struct worker_steps *ret,
                      struct sm_error *err);
 int worker_get_ended(struct wire_reader *from, struct worker_ended *ret,

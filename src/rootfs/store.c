@@ -348,6 +348,7 @@ static int visit(const char *folder, const char *name, rootfs_kept_fn *fn,
         return 0;
     kept.disk_bytes = (uint64_t)st.st_size;
     kept.used_bytes = (uint64_t)st.st_blocks * 512;
+    kept.freed_bytes = st.st_nlink > 1 ? 0 : kept.used_bytes;
     return fn(context, &kept, err);
 }
 

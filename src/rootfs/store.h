@@ -66,6 +66,8 @@ struct rootfs_kept {
     struct digest key;
     uint64_t disk_bytes; /* as the guest sees it                */
     uint64_t used_bytes; /* that it takes up on the host's disk */
+    /* That become free there when it goes: none, if a snapshot has it too. */
+    uint64_t freed_bytes;
 };
 
 /* A result other than 0 ends the walk. */

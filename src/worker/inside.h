@@ -12,6 +12,20 @@
 
 enum { CHANNEL_FD = PROCESS_FD_FIRST };
 
+/* Of this process, at work. */
+struct worker_copy {
+    struct process_copy process;
+    struct loop_watch *watch; /* of its end; NULL: there is none */
+};
+
+/* Layers that are becoming one. */
+struct merging {
+    bool active;
+    int fds[WORKER_MERGE_FDS_MAX];
+    unsigned fd_count;
+    struct worker_copy copy;
+};
+
 /* A snapshot that is being written. */
 struct saving {
     bool active;
@@ -19,8 +33,7 @@ struct saving {
     struct worker_save wanted;
     int fds[WORKER_SAVE_FDS_MAX];
     struct snapshot_capture *capture;
-    struct process_copy copy; /* of this process, which works  */
-    struct loop_watch *watch; /* of its end; NULL: there is none */
+    struct worker_copy copy;
 };
 
 struct worker {
@@ -31,6 +44,7 @@ struct worker {
     int agent_fd; /* for the agent's first connection; then -1 */
     struct console console;
     struct worker_steps steps;
+    struct merging merging;
     struct saving saving;
     bool done;
     uint8_t in[CHANNEL_BYTES_MAX];
@@ -47,6 +61,22 @@ void worker_step(void *context, const char *what);
  * were taken are -1 afterwards. */
 int worker_make(struct worker *worker, const struct worker_start *start,
                 int *fds, struct sm_error *err);
+
+/* copy.c: a copy of this process does (work); (done) follows on the loop with
+ * (worker), and gets the result with worker_copy_end(), or nobody ever does. */
+int worker_copy_start(struct worker *worker, const struct process_work *work,
+                      loop_fn *done, struct worker_copy *copy,
+                      struct sm_error *err);
+/* As process_copy_end(). */
+int worker_copy_end(struct worker_copy *copy, uint64_t *value,
+                    struct sm_error *err);
+/* Kill it, if it is there. */
+void worker_copy_abandon(struct worker_copy *copy);
+
+/* merging.c: MERGE, of (count) descriptors that came with it; those that are
+ * taken are -1 afterwards. What goes wrong is told; the machine goes on. */
+void worker_merge(struct worker *worker, int *fds, unsigned count);
+void worker_merge_abandon(struct worker *worker);
 
 /* saving.c: SAVE. What goes wrong is told; the machine goes on. */
 void worker_save(struct worker *worker, struct worker_save *wanted, int *fds);

@@ -159,6 +159,15 @@ static int take_save(struct worker *worker, struct wire_reader *from,
     return rc;
 }
 
+static int take_merge(struct worker *worker, struct channel_message *message,
+                      struct sm_error *err)
+{
+    if (!worker->vm)
+        return fail(err, SM_EPROTO, "merge before the machine has started");
+    worker_merge(worker, message->fds, message->fd_count);
+    return 0;
+}
+
 static int take_hot(struct worker *worker,
                     const struct channel_message *message, struct sm_error *err)
 {
@@ -226,6 +235,8 @@ static int take_message(struct worker *worker, struct channel_message *message,
         return take_pause(worker, type == WORKER_PAUSE, err);
     case WORKER_SAVE:
         return take_save(worker, &from, message, err);
+    case WORKER_MERGE:
+        return take_merge(worker, message, err);
     case WORKER_HOT:
         return take_hot(worker, message, err);
     case WORKER_MEASURE:
@@ -235,6 +246,7 @@ static int take_message(struct worker *worker, struct channel_message *message,
     case WORKER_HOT_DONE:
     case WORKER_CAPTURED:
     case WORKER_SAVED:
+    case WORKER_MERGED:
     case WORKER_ENDED:
     case WORKER_PAUSED:
     case WORKER_RESUMED:
@@ -274,6 +286,8 @@ int main(void)
     signal(SIGQUIT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    /* A limit on the size of files is an error of the disk, no end. */
+    signal(SIGXFSZ, SIG_IGN);
     setsid();
     process_begin();
     console_init(&worker.console, -1);
@@ -289,6 +303,7 @@ int main(void)
         return 1;
     }
     loop_run(worker.loop);
+    worker_merge_abandon(&worker);
     worker_save_abandon(&worker);
     vm_free(worker.vm);
     loop_timer_free(worker.lifetime);

@@ -1,11 +1,11 @@
 /* saving.c: a snapshot of the machine while it goes on.
  *
  * How it works
- *   [merge]   if the disk has many layers, a copy of this process makes one of
- *             those that nobody writes to any more
  *   capture   vcpus and devices stand still: state and list of pages are taken,
- *             the disk gets a new layer, and the process is copied (fork), with
- *             all of its memory as it is now
+ *             the disk gets a new layer (and those below it make room for the
+ *             one that they were merged into, if that came along: merging.c),
+ *             and the process is copied (fork), with all of its memory as it is
+ *             now
  *   store     the machine goes on; the copy writes what it has, and ends
  *
  *   A copy ends with its parent, and its files have no names: nothing is left
@@ -21,6 +21,7 @@
 #include "platform/file.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void forget(struct saving *saving)
@@ -50,39 +51,6 @@ static void refuse(struct saving *saving, const struct sm_error *why)
     tell_saved(saving, &saved);
 }
 
-/* A copy at work ---------------------------------------------------------- */
-
-/* Do (work) in a copy of this process; (done) follows. (image) are two more
- * descriptors that it needs, or NULL. */
-static int start_copy(struct worker *worker, process_work_fn *work,
-                      const int *image, loop_fn *done, struct sm_error *err)
-{
-    struct saving *saving = &worker->saving;
-    int fds[WORKER_SAVE_FDS_MAX + 2];
-    struct process_work wanted = {.work = work, .context = worker, .fds = fds};
-    int rc;
-
-    for (; wanted.fd_count < WORKER_SAVE_FDS_MAX; wanted.fd_count++)
-        fds[wanted.fd_count] = saving->fds[wanted.fd_count];
-    for (int i = 0; image && i < 2; i++)
-        fds[wanted.fd_count++] = image[i];
-    rc = process_copy(&wanted, &saving->copy, err);
-    if (rc)
-        return rc;
-    rc = loop_watch(worker->loop, saving->copy.process.fd, LOOP_READ, done,
-                    worker, &saving->watch, err);
-    if (rc)
-        process_copy_kill(&saving->copy);
-    return rc;
-}
-
-static int end_copy(struct saving *saving, uint64_t *value,
-                    struct sm_error *err)
-{
-    loop_unwatch(own_take(saving->watch));
-    return process_copy_end(&saving->copy, value, err);
-}
-
 /* Storing ----------------------------------------------------------------- */
 
 static int store(void *context, uint64_t *bytes, struct sm_error *err)
@@ -108,13 +76,30 @@ static void stored(void *context, unsigned events)
     struct worker_saved saved = {0};
 
     (void)events;
-    end_copy(&worker->saving, &saved.memory_bytes, &saved.error);
+    worker_copy_end(&worker->saving.copy, &saved.memory_bytes, &saved.error);
     tell_saved(&worker->saving, &saved);
+}
+
+/* (image): of the machine's memory, which the copy reads. */
+static int start_storing(struct worker *worker, const struct gmem_image *image,
+                         struct sm_error *err)
+{
+    struct saving *saving = &worker->saving;
+    int fds[WORKER_SAVE_FDS_MAX + 2];
+    const struct process_work work = {.work = store,
+                                      .context = worker,
+                                      .fds = fds,
+                                      .fd_count = WORKER_SAVE_FDS_MAX + 2};
+
+    memcpy(fds, saving->fds, sizeof saving->fds);
+    fds[WORKER_SAVE_FDS_MAX] = image->fd;
+    fds[WORKER_SAVE_FDS_MAX + 1] = image->differential_fd;
+    return worker_copy_start(worker, &work, stored, &saving->copy, err);
 }
 
 /* Capturing --------------------------------------------------------------- */
 
-/* What the merged layers became, over the base once more. */
+/* What the layers became, over the base once more; NULL: they stay. */
 static int open_merged(struct saving *saving, struct block **ret,
                        struct sm_error *err)
 {
@@ -143,8 +128,6 @@ static int take_moment(struct worker *worker, struct block *below,
         .label = saving->wanted.snapshot,
         .full = !(saving->wanted.flags & WORKER_SAVE_DIFFERENTIAL),
     };
-    const struct gmem_image *image = &vm_memory(worker->vm)->image;
-    const int image_fds[2] = {image->fd, image->differential_fd};
     int rc = snapshot_capture(worker->vm, &wanted, &saving->capture, err);
 
     if (!rc && saving->fds[WORKER_SAVE_OVERLAY] >= 0)
@@ -155,7 +138,7 @@ static int take_moment(struct worker *worker, struct block *below,
     if (rc)
         return rc;
     saving->captured = true;
-    return start_copy(worker, store, image_fds, stored, err);
+    return start_storing(worker, &vm_memory(worker->vm)->image, err);
 }
 
 static void tell_captured(uint64_t paused_ns)
@@ -198,54 +181,13 @@ static void capture(struct worker *worker)
         refuse(saving, &err);
 }
 
-/* Merging ----------------------------------------------------------------- */
-
-static int merge(void *context, uint64_t *value, struct sm_error *err)
+static int check(const int *fds, struct sm_error *err)
 {
-    struct worker *worker = context;
-    const int *fds = worker->saving.fds;
-    struct block *top = NULL;
-    struct block *base = NULL;
-    unsigned layers = 0;
-    int rc = raw_open(fds[WORKER_SAVE_BASE], true, NULL, &base, err);
-
-    (void)value;
-    while (layers < WORKER_LAYERS_MAX && fds[WORKER_SAVE_LAYER + layers] >= 0)
-        layers++;
-    if (!rc)
-        rc = overlay_open_chain(base, &fds[WORKER_SAVE_LAYER], layers, &top,
-                                err);
-    if (!rc)
-        rc = overlay_merge(top, fds[WORKER_SAVE_MERGED], err);
-    /* Or the guest's next flush would have to wait for it. */
-    return rc ? rc : file_sync(fds[WORKER_SAVE_MERGED], err);
-}
-
-static void merged(void *context, unsigned events)
-{
-    struct worker *worker = context;
-    struct sm_error err;
-    uint64_t value;
-
-    (void)events;
-    if (end_copy(&worker->saving, &value, &err) != 0)
-        refuse(&worker->saving, &err);
-    else
-        capture(worker);
-}
-
-static int begin(struct worker *worker, struct sm_error *err)
-{
-    const struct saving *saving = &worker->saving;
-
-    if (saving->fds[WORKER_SAVE_STATE] < 0 ||
-        saving->fds[WORKER_SAVE_MEMORY] < 0)
+    if (fds[WORKER_SAVE_STATE] < 0 || fds[WORKER_SAVE_MEMORY] < 0)
         return fail(err, SM_EPROTO, "save: no files for state and memory");
-    if (saving->fds[WORKER_SAVE_MERGED] < 0)
-        return 0;
-    if (saving->fds[WORKER_SAVE_BASE] < 0 || saving->fds[WORKER_SAVE_LAYER] < 0)
-        return fail(err, SM_EPROTO, "save: no layers to merge");
-    return start_copy(worker, merge, NULL, merged, err);
+    if ((fds[WORKER_SAVE_MERGED] < 0) != (fds[WORKER_SAVE_BASE] < 0))
+        return fail(err, SM_EPROTO, "save: merged layers without their base");
+    return 0;
 }
 
 void worker_save(struct worker *worker, struct worker_save *wanted, int *fds)
@@ -265,9 +207,9 @@ void worker_save(struct worker *worker, struct worker_save *wanted, int *fds)
     if (busy) {
         fail(&err, SM_EBUSY, "save: one before this is still being written");
         refuse(saving, &err);
-    } else if (begin(worker, &err) != 0) {
+    } else if (check(saving->fds, &err) != 0) {
         refuse(saving, &err);
-    } else if (!saving->watch) {
+    } else {
         capture(worker);
     }
 }
@@ -278,9 +220,6 @@ void worker_save_abandon(struct worker *worker)
 
     if (!saving->active)
         return;
-    if (saving->watch) {
-        loop_unwatch(own_take(saving->watch));
-        process_copy_kill(&saving->copy);
-    }
+    worker_copy_abandon(&saving->copy);
     forget(saving);
 }

@@ -105,6 +105,21 @@ static void try_saved(struct wire_reader from, struct buf *again)
           strcmp(same.error.message, saved.error.message) == 0);
 }
 
+static void try_merged(struct wire_reader from, struct buf *again)
+{
+    struct worker_merged merged;
+    struct worker_merged same;
+
+    if (worker_get_merged(&from, &merged, NULL) != 0)
+        return;
+    check(!strchr(merged.error.message, '\n'));
+    worker_put_merged(again, &merged);
+    from = read_again(again);
+    check(worker_get_merged(&from, &same, NULL) == 0);
+    check(same.error.code == merged.error.code &&
+          strcmp(same.error.message, merged.error.message) == 0);
+}
+
 static void try_save(struct wire_reader from, struct buf *again)
 {
     struct wire_reader whole = from;
@@ -121,7 +136,8 @@ static void try_save(struct wire_reader from, struct buf *again)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     static void (*const tries[])(struct wire_reader, struct buf *) = {
-        try_start, try_probed, try_steps, try_ended, try_save, try_saved};
+        try_start, try_probed, try_steps, try_ended,
+        try_save,  try_saved,  try_merged};
     struct wire_reader from;
     enum worker_type type;
     struct buf again;

@@ -46,7 +46,7 @@ rest() {
 # shellcheck disable=SC2016  # the guest expands it
 count='i=0; while :; do i=$((i + 1)); echo $i >/count; echo count $i
     read -t 0.1 </dev/zero; usleep 50000; done'
-begin first -- sh -c "$count"
+begin first -l app=count -l role=parent -- sh -c "$count"
 await_line first 'count 5$'
 expect live/create 0 '' sm snapshot create one first
 expect live/goes_on 0 '^[0-9]+$' sm exec first cat /count
@@ -80,8 +80,10 @@ sm rm -f second >/dev/null
 
 # ---- forked ----
 
-children=$(sm fork -n 3 first)
+children=$(sm fork -n 3 --label role=child first)
 check live/fork_three [ "$(wc -w <<<"$children")" = 3 ]
+check live/children_have_labels [ "$(sort <<<"$children")" = "$(sm ps -q \
+    --no-trunc --filter label=app=count --filter label=role=child | sort)" ]
 sm exec first sh -c 'echo after >/after'
 for child in $children; do
     expect live/child_answers 0 '^[0-9]+$' sm exec "$child" cat /count
@@ -182,6 +184,43 @@ for ((i = 1; i <= restores; i++)); do
 done
 check "live/${restores}_restores_in_a_row" [ "$answered" = "$restores" ]
 sm rm -f busy >/dev/null
+
+# ---- layers of a disk ----
+
+# That they are merged costs a machine nothing of the time that it takes: of the
+# whole capture, its programs stand still for a small part; if not in one such
+# capture (this machine may have had other things to do), then in the next.
+begin layered -- sleep 1000
+worker=$(pgrep -n -x supermachine-vm)
+merges=0
+quick=0
+count=0
+for ((i = 1; i <= 16; i++)); do
+    sm exec layered sh -c "
+        { head -c 1m /dev/urandom; head -c 11m /dev/zero; } >/$i && sync"
+    if [ "$i" = 9 ]; then
+        prlimit --pid "$worker" --fsize=4096:
+        expect live/merge_that_fails_is_said 125 'merge.*too large' \
+            sm snapshot create none layered
+        prlimit --pid "$worker" --fsize=unlimited:
+        expect live/and_the_machine_goes_on 0 '^fine$' \
+            sm exec layered echo fine
+    fi
+    cost=$(sm snapshot create --replace --cost layered layered 2>&1) || break
+    before=$count
+    count=$(find "$SUPERMACHINE_HOME/snapshots/layered" -name 'disk.*' | wc -l)
+    [ "$count" -lt "$before" ] || continue
+    merges=$((merges + 1))
+    still=$(sed -n 's/.*"paused_us":\([0-9]*\).*/\1/p' <<<"$cost")
+    whole=$(sed -n 's/.*"duration_us":\([0-9]*\).*/\1/p' <<<"$cost")
+    echo "    merged: still for $still of $whole us"
+    [ $((still * 4)) -gt "$whole" ] || quick=$((quick + 1))
+done
+check live/merged_twice [ "$merges" = 2 ]
+check live/programs_run_while_layers_are_merged [ "$quick" -gt 0 ]
+check live/merged_layers_are_the_same [ "$(sm exec layered sh -c 'cat /? /??' |
+    md5sum)" = "$(sm run --snapshot layered sh -c 'cat /? /??' | md5sum)" ]
+sm rm -f layered >/dev/null
 
 # ---- killed and broken in the middle ----
 

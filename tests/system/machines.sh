@@ -106,6 +106,10 @@ check machines/logs_keep_streams_apart [ "$(supermachine logs web \
 expect machines/logs_times 0 '^20[0-9-]{8}T[0-9:.]{18}Z out$' \
     supermachine logs -t web
 expect machines/logs_tail 0 '^$' supermachine logs --tail 0 web
+# shellcheck disable=SC2016
+expect machines/logs_follow_ends_with_its_reader 0 '' bash -c \
+    'timeout 20 supermachine logs -f web | grep -qm1 out
+    exit "${PIPESTATUS[0]}"'
 expect machines/logs_bad_time 125 'since' supermachine logs --since x web
 
 expect machines/pause 0 '^web$' supermachine pause web

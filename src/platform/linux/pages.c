@@ -106,6 +106,12 @@ void pages_prepare(void *at, uint64_t bytes)
     madvise(at, bytes, MADV_POPULATE_WRITE);
 }
 
+void pages_leave_out(void *at, uint64_t bytes, bool leave_out)
+{
+    /* Fails only for ranges that are not mapped: a bug of the caller. */
+    madvise(at, bytes, leave_out ? MADV_DONTFORK : MADV_DOFORK);
+}
+
 static bool is_used(uint64_t entry)
 {
     return entry & PAGEMAP_SWAPPED ||

@@ -112,6 +112,36 @@ static void test_journal_tail_and_since(void **state)
     expect(&view, "", "");
 }
 
+/* Pieces of a line are one line, also with the other stream's in between; of
+ * one that began before the last ones, nothing is shown. */
+static void test_journal_tail_counts_lines(void **state)
+{
+    struct journal_view view = {.tail = 1};
+    enum { LONG = 100000 };
+    char *line = malloc(LONG + 2);
+
+    (void)state;
+    assert_non_null(line);
+    memset(line, 'x', LONG);
+    strcpy(line + LONG, "\n");
+    journal_add(&journal, 1, "zero\nfi", 7);
+    journal_add(&journal, 1, "rst\n", 4);
+    journal_add(&journal, 1, line, LONG + 1);
+    expect(&view, line, "");
+    journal_add(&journal, 2, "er", 2);
+    journal_add(&journal, 1, "la", 2);
+    journal_add(&journal, 2, "ror\nmore\n", 9);
+    journal_add(&journal, 1, "st", 2);
+    expect(&view, "", "more\n");
+    view.tail = 2;
+    expect(&view, "last", "more\n");
+    view.tail = 3;
+    expect(&view, "last", "error\nmore\n");
+    journal_add(&journal, 1, " of all\n", 8);
+    expect(&view, "last of all\n", "error\nmore\n");
+    free(line);
+}
+
 static void test_journal_garbage_is_passed_over(void **state)
 {
     struct journal_view view = {.tail = UINT32_MAX};
@@ -134,6 +164,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_journal_long_lines_are_whole,
                                         begin, end),
         cmocka_unit_test_setup_teardown(test_journal_tail_and_since, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(test_journal_tail_counts_lines, begin,
                                         end),
         cmocka_unit_test_setup_teardown(test_journal_garbage_is_passed_over,
                                         begin, end),

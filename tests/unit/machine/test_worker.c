@@ -90,6 +90,28 @@ static void answer_pauses(void)
     }
 }
 
+/* Fail with as many descriptors as came. */
+static void refuse_merges(void)
+{
+    struct channel_message message;
+
+    while (channel_receive(CHANNEL_FD, in, &message, NULL) == 0) {
+        struct worker_merged merged = {0};
+        struct wire_reader from;
+        enum worker_type type = WORKER_START;
+        struct buf answer;
+
+        wire_read(&from, in, message.count);
+        worker_get_type(&from, &type, NULL);
+        fail(&merged.error, SM_ENOSPC, "%s of %u",
+             type == WORKER_MERGE ? "merge" : "nonsense", message.fd_count);
+        buf_init(&answer, CHANNEL_BYTES_MAX);
+        worker_put_merged(&answer, &merged);
+        say(&answer);
+        channel_message_done(&message);
+    }
+}
+
 static void do_as_told(const char *what, unsigned fd_count)
 {
     if (strcmp(what, "steps") == 0) {
@@ -122,6 +144,8 @@ static void do_as_told(const char *what, unsigned fd_count)
                                         : WORKER_END_CRASH);
     } else if (strcmp(what, "pauses") == 0) {
         answer_pauses();
+    } else if (strcmp(what, "merges") == 0) {
+        refuse_merges();
     } else if (strcmp(what, "silent") == 0) {
         stay();
     }
@@ -160,6 +184,7 @@ struct heard {
     unsigned probed;
     unsigned paused;
     unsigned resumed;
+    unsigned merged;
     bool closes; /* worker_close() inside of `ended` */
     struct worker_ended end;
 };
@@ -202,9 +227,19 @@ static void heard_paused(void *context, bool paused)
     heard->resumed += !paused;
 }
 
+static void heard_merged(void *context, const struct worker_merged *merged)
+{
+    struct heard *heard = context;
+
+    assert_int_equal(merged->error.code, SM_ENOSPC);
+    assert_string_equal(merged->error.message, "merge of 10");
+    heard->merged++;
+}
+
 static const struct worker_events events = {.probed = heard_probed,
                                             .steps = heard_steps,
                                             .paused = heard_paused,
+                                            .merged = heard_merged,
                                             .ended = heard_ended};
 static const struct worker_events ended_only = {.ended = heard_ended};
 
@@ -342,6 +377,25 @@ static void test_worker_says_when_it_pauses_and_resumes(void **state)
     close_worker(&heard);
 }
 
+static void test_worker_that_could_not_merge_goes_on(void **state)
+{
+    static const int fds[WORKER_MERGE_FDS_MAX] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2};
+    struct heard heard;
+
+    (void)state;
+    open_worker(&heard, &events);
+    tell(&heard, "merges");
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(
+            worker_merge(heard.worker, fds, WORKER_MERGE_FDS_MAX, NULL), 0);
+        while (heard.merged < i && !heard.ended)
+            loop_turn(heard.loop, -1);
+        assert_int_equal(heard.merged, i);
+    }
+    assert_int_equal(heard.ended, 0);
+    close_worker(&heard);
+}
+
 static void test_worker_that_is_not_installed_is_an_error(void **state)
 {
     struct heard heard = {0};
@@ -406,6 +460,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_worker_that_is_closed_is_gone),
         cmocka_unit_test(test_worker_answers_a_probe),
         cmocka_unit_test(test_worker_says_when_it_pauses_and_resumes),
+        cmocka_unit_test(test_worker_that_could_not_merge_goes_on),
         cmocka_unit_test(test_worker_that_is_not_installed_is_an_error),
         cmocka_unit_test(test_worker_is_not_asked_more_than_fits),
         cmocka_unit_test(test_worker_leaves_no_descriptor_behind),

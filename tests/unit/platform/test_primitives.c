@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,6 +66,40 @@ static void test_pages_are_zero_and_zero_again_after_a_discard(void **state)
     for (uint64_t i = 0; i < 4 * page; i++)
         assert_int_equal(at[i], i < page || i >= 3 * page ? 7 : 0);
     pages_unmap(at, 4 * page);
+}
+
+/* In a process that is forked now. */
+static bool pages_are_there(void *at, uint64_t bytes)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        unsigned char pages[4];
+
+        _exit(mincore(at, bytes, pages) != 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status == 0;
+}
+
+static void test_pages_are_left_out_of_forked_processes(void **state)
+{
+    uint64_t page = pages_size();
+    uint8_t *at = pages_map(2 * page, NULL);
+
+    (void)state;
+    assert_non_null(at);
+    at[page] = 7;
+    assert_true(pages_are_there(at, 2 * page));
+    pages_leave_out(at, 2 * page, true);
+    assert_false(pages_are_there(at, 2 * page));
+    assert_false(pages_are_there(at + page, page));
+    assert_int_equal(at[page], 7);
+    pages_leave_out(at, 2 * page, false);
+    assert_true(pages_are_there(at, 2 * page));
+    assert_int_equal(at[page], 7);
+    pages_unmap(at, 2 * page);
 }
 
 static void test_pages_discard_spares_pages_that_are_not_whole(void **state)
@@ -231,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_clock_wall_is_unix_time_in_nanoseconds),
         cmocka_unit_test(test_random_bytes_fill_all_and_differ),
         cmocka_unit_test(test_pages_are_zero_and_zero_again_after_a_discard),
+        cmocka_unit_test(test_pages_are_left_out_of_forked_processes),
         cmocka_unit_test(test_pages_discard_spares_pages_that_are_not_whole),
         cmocka_unit_test(test_pages_used_are_those_that_were_written_to),
         cmocka_unit_test(test_pages_map_over_replaces_what_was_there),

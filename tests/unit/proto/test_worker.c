@@ -29,6 +29,7 @@ static struct {
     struct worker_save save;
     struct worker_captured captured;
     struct worker_saved saved;
+    struct worker_merged merged;
     struct worker_probed probed;
     struct worker_steps steps;
     struct worker_ended ended;
@@ -127,6 +128,27 @@ static bool same_saved(void)
                0;
 }
 
+static void put_merged(struct buf *to)
+{
+    struct worker_merged merged = {0};
+
+    fail_errno(&merged.error, 28, "merge");
+    worker_put_merged(to, &merged);
+}
+
+static int get_merged(struct wire_reader *from)
+{
+    return worker_get_merged(from, &got.merged, NULL);
+}
+
+static bool same_merged(void)
+{
+    return got.merged.error.code == SM_ENOSPC &&
+           got.merged.error.os_error == 28 &&
+           strcmp(got.merged.error.message, "merge: No space left on device") ==
+               0;
+}
+
 static void put_probed(struct buf *to)
 {
     worker_put_probed(
@@ -216,6 +238,7 @@ static const struct kind kinds[] = {
     {"save", WORKER_SAVE, put_save, get_save, same_save},
     {"captured", WORKER_CAPTURED, put_captured, get_captured, same_captured},
     {"saved", WORKER_SAVED, put_saved, get_saved, same_saved},
+    {"merged", WORKER_MERGED, put_merged, get_merged, same_merged},
     {"probed", WORKER_PROBED, put_probed, get_probed, same_probed},
     {"steps", WORKER_STEPS, put_steps, get_steps, same_steps},
     {"ended", WORKER_ENDED, put_ended, get_ended, same_ended},
@@ -388,7 +411,7 @@ static void test_worker_of_another_version_is_told_so(void **state)
     (void)state;
     wire_read(&from, bytes, sizeof bytes);
     assert_int_equal(worker_get_type(&from, &type, &err), SM_EPROTO);
-    assert_non_null(strstr(err.message, "version 4"));
+    assert_non_null(strstr(err.message, "version 5"));
     assert_non_null(strstr(err.message, "install both from one release"));
 }
 
@@ -552,7 +575,7 @@ static void test_worker_ends_have_texts_of_their_own(void **state)
 static void test_worker_without_memory_fails_and_leaks_nothing(void **state)
 {
     /* Strings that each message has. */
-    static const size_t strings[ARRAY_LEN(kinds)] = {2, 1, 0, 0, 2};
+    static const size_t strings[ARRAY_LEN(kinds)] = {2, 1, 0, 0, 0, 2};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

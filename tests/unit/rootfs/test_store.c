@@ -323,6 +323,7 @@ struct found {
     struct digest key;
     uint64_t disk_bytes;
     uint64_t used_bytes;
+    uint64_t freed_bytes;
     unsigned count;
 };
 
@@ -335,6 +336,7 @@ static int note_found(void *context, const struct rootfs_kept *kept,
     found->key = kept->key;
     found->disk_bytes = kept->disk_bytes;
     found->used_bytes = kept->used_bytes;
+    found->freed_bytes = kept->freed_bytes;
     found->count++;
     return 0;
 }
@@ -343,6 +345,7 @@ static void test_store_removes_what_no_machine_runs_on(void **state)
 {
     struct stand *stand = *state;
     struct found found = {0};
+    char held[STAND_PATH_MAX + 8];
     char *path = NULL;
     bool reused;
     int fd;
@@ -355,6 +358,14 @@ static void test_store_removes_what_no_machine_runs_on(void **state)
     assert_int_equal(found.count, 1);
     assert_int_equal(found.disk_bytes, 64 * MIB);
     assert_in_range(found.used_bytes, MIB, 4 * MIB);
+    assert_int_equal(found.freed_bytes, found.used_bytes);
+    /* As a snapshot has it. */
+    snprintf(held, sizeof held, "%s/held", stand->home);
+    assert_int_equal(link(path, held), 0);
+    assert_int_equal(rootfs_walk(stand->home, note_found, &found, NULL), 0);
+    assert_in_range(found.used_bytes, MIB, 4 * MIB);
+    assert_int_equal(found.freed_bytes, 0);
+    assert_int_equal(unlink(held), 0);
     fd = open(path, O_RDONLY);
     assert_int_equal(file_hold(fd, NULL), 0);
     assert_true(rootfs_in_use(path));
