@@ -3,7 +3,7 @@
  * How it works
  *   library              agent                      worker
  *   [MERGE + files    -----------------------------> a copy of the process
- * makes one layer out of many
+ *                                                    makes one layer of many
  *                     <----------------------------- MERGED]
  *   HOLD              -> programs stand still, all
  *                        that they wrote is sent

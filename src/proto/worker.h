@@ -27,11 +27,11 @@
  *                            moment is being written
  *            WORKER_SAVED    it is in the files; or why it is not. Without
  *                            WORKER_CAPTURED before, nothing has changed
- *            WORKER_MERGED   one file holds what the layers do; or why none
- * does WORKER_HOT_DONE the file holds what the machine has written to since it
- * came out of its snapshot; empty: too much WORKER_FIGURES  what the machine
- * has used so far WORKER_ENDED    why there is no machine (any more); the last
- * word
+ *            WORKER_MERGED   one file holds what the layers do; or why not
+ *            WORKER_HOT_DONE the file holds what the machine has written to
+ *                            since it came out of its snapshot; empty: too much
+ *            WORKER_FIGURES  what the machine has used so far
+ *            WORKER_ENDED    why there is no machine (any more); the last word
  */
 #ifndef SM_PROTO_WORKER_H
 #define SM_PROTO_WORKER_H
