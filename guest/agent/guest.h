@@ -105,7 +105,9 @@ struct guest {
     struct source kernel_log_source;
     struct task kernel_log_task;
     uint32_t oom_kills;
-    int listener; /* -1: none */
+    uint64_t unclaimed_kill_ns; /* when one was killed whose program nobody
+                                   knows; 0: none */
+    int listener;               /* -1: none */
     struct source listen_source;
     struct ring due;   /* one step each per turn             */
     struct ring sends; /* links that flush when a turn ends  */
@@ -170,6 +172,9 @@ void guest_finish(struct guest *guest);
 void guest_watch_memory(struct guest *guest);
 /* Read what the kernel has said meanwhile. */
 void guest_check_memory(struct guest *guest);
+/* Whether a process has just been killed whose program could not be found out.
+ * True once: for the program that fails next. */
+bool guest_claim_kill(struct guest *guest);
 
 uint64_t guest_monotonic_ns(void);
 

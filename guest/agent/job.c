@@ -182,6 +182,8 @@ void job_ended(struct job *job, int status, const struct rusage *usage)
     job->exit.signaled = WIFSIGNALED(status);
     job->exit.value = (uint32_t)(WIFSIGNALED(status) ? WTERMSIG(status)
                                                      : WEXITSTATUS(status));
+    if (job->exit.value && guest_claim_kill(job->guest))
+        job->exit.flags |= AGENT_EXIT_OOM;
     if (WIFSIGNALED(status) && WCOREDUMP(status))
         job->exit.flags |= AGENT_EXIT_CORE;
     job->exit.user_ns = timeval_ns(&usage->ru_utime);

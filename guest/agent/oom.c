@@ -12,10 +12,13 @@
  *   Whose process it was can be asked as long as somebody has not waited for
  *   it. To ask takes memory, of which there is none: an ordinary process has to
  *   wait for it until the killed one has gone. One of real time may take of
- *   what is set aside, and is not overtaken on its processor.
+ *   what is set aside, and is not overtaken on its processor. Where that was
+ *   still too late, its parent has waited for it at once, and mostly ends on
+ *   it: the program that fails next is taken for the one.
  */
 #include "guest.h"
 
+#include "base/bytes.h"
 #include "job.h"
 #include "link.h"
 
@@ -31,6 +34,7 @@
 enum {
     RECORD_MAX = 8192,     /* the kernel's own limit             */
     RECORDS_AT_ONCE = 256, /* then others have their turn        */
+    CLAIM_MS = 5000,       /* how soon a program ends on it      */
     FROM_KERNEL = 0,
     FACILITY_SHIFT = 3
 };
@@ -63,9 +67,19 @@ static void process_killed(struct guest *guest, const struct agent_oom *oom)
     guest->oom_kills++;
     if (job)
         job->exit.flags |= AGENT_EXIT_OOM;
+    else
+        guest->unclaimed_kill_ns = guest_monotonic_ns();
     for (struct link *link = guest->links; link; link = link->next)
         if (link->connected)
             agent_put_oom(link_buf(link), oom);
+}
+
+bool guest_claim_kill(struct guest *guest)
+{
+    uint64_t since_ns = guest->unclaimed_kill_ns;
+
+    guest->unclaimed_kill_ns = 0;
+    return since_ns && guest_monotonic_ns() - since_ns < CLAIM_MS * NS_PER_MS;
 }
 
 void guest_check_memory(struct guest *guest)

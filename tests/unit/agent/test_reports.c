@@ -147,6 +147,35 @@ static void test_memory_of_a_grandchild_counts_for_its_program(void **state)
     run_done(&run);
 }
 
+/* Its parent has waited for it before the record could be read. */
+static void test_memory_of_one_that_is_gone_counts_for_who_fails(void **state)
+{
+    struct run fine;
+    struct run run;
+    struct run later;
+
+    (void)state;
+    run_init(&run, &stand, "read x; exit 3");
+    run_start(&run);
+    /* No process has such a number. */
+    kernel_kills("Out of memory", 0x7ffffff0);
+    stand_sync(&stand);
+    run_init(&fine, &stand, "exit 0");
+    run_start(&fine);
+    run_wait(&fine);
+    assert_int_equal(fine.end.exit.flags, 0);
+    exec_signal(run.exec, SIGTERM, AGENT_TREE, NULL);
+    run_wait(&run);
+    assert_int_equal(run.end.exit.flags, AGENT_EXIT_OOM);
+    run_init(&later, &stand, "exit 4");
+    run_start(&later);
+    run_wait(&later);
+    assert_int_equal(later.end.exit.flags, 0);
+    run_done(&fine);
+    run_done(&run);
+    run_done(&later);
+}
+
 static void test_memory_is_the_kernels_word_only(void **state)
 {
     static const char *const records[] = {
@@ -310,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_memory_of_a_grandchild_counts_for_its_program, set_up_cgroups,
             tear_down),
+        TEST(test_memory_of_one_that_is_gone_counts_for_who_fails),
         TEST(test_memory_is_the_kernels_word_only),
         TEST(test_chain_runs_until_one_fails),
         TEST(test_chain_keeps_nothing_open),
