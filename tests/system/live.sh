@@ -82,8 +82,12 @@ sm rm -f second >/dev/null
 
 children=$(sm fork -n 3 --label role=child first)
 check live/fork_three [ "$(wc -w <<<"$children")" = 3 ]
-check live/children_have_labels [ "$(sort <<<"$children")" = "$(sm ps -q \
-    --no-trunc --filter label=app=count --filter label=role=child | sort)" ]
+check live/children_have_the_label_given [ "$(sort <<<"$children")" = \
+    "$(sm ps -q --no-trunc --filter label=role=child | sort)" ]
+check live/children_have_its_other_labels \
+    [ "$(sm ps -q --filter label=app=count | wc -l)" = 4 ]
+check live/and_not_the_one_replaced \
+    [ "$(sm ps --filter label=role=parent --format '{{.Names}}')" = first ]
 sm exec first sh -c 'echo after >/after'
 for child in $children; do
     expect live/child_answers 0 '^[0-9]+$' sm exec "$child" cat /count
