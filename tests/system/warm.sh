@@ -2,9 +2,6 @@
 # warm.sh: `run --warm` goes on from where such a command was ready before.
 . tests/system/lib.sh
 make_image
-# Root in the guest, and busybox.
-folder=$scratch/folder
-tests/system/make-program-folder "$folder"
 snapshots=$SUPERMACHINE_HOME/snapshots
 
 # warm [OPTION...] -- COMMAND...: with our stdin; how it started goes to $cost.
@@ -16,7 +13,7 @@ warm() {
         shift
     done
     shift
-    timeout 100 supermachine run --warm "${options[@]}" "dir:$folder" "$@" \
+    timeout 100 supermachine run --warm "${options[@]}" "oci:$image" "$@" \
         2>"$cost"
 }
 
@@ -59,14 +56,12 @@ check warm/first_one_s_input_is_nobody_else_s [ $? = 5 -a -z "$nothing" ]
 
 # ---- another kind ----
 
-other=$(echo c | warm -q --cost -e A=1 -- sh -c "$prepare")
+other=$(echo c | warm --cost -e A=1 -- sh -c "$prepare")
 check warm/other_environment_is_another_kind \
     [ "${other##* }" != "${second##* }" -a "$(count_kept)" = 2 ]
 # shellcheck disable=SC2016
 expect warm/ended_early 7 'not kept: it ended before it was ready' \
-    timeout 100 supermachine run --warm "dir:$folder" sh -c 'exit 7'
-expect warm/quiet 7 '^$' \
-    timeout 100 supermachine run -q --warm "dir:$folder" sh -c 'exit 7'
+    timeout 100 supermachine run --warm "oci:$image" sh -c 'exit 7'
 check warm/ended_early_is_not_kept [ "$(count_kept)" = 2 ]
 
 # ---- what is of no use is made anew ----
@@ -79,26 +74,31 @@ check warm/damaged_is_replaced \
 check warm/damaged_was_no_hit grep -q '"warm":false}' "$cost"
 echo f | warm --cost -- sh -c "$prepare" >/dev/null
 check warm/then_it_is_warm_again was_warm
-cp -r "$stage/libexec/supermachine" "$scratch/runtime"
-printf '\0' >>"$scratch/runtime/initramfs.cpio"
-before=$(stat -c %i "$snapshots/$name")
-out=$(echo g | SUPERMACHINE_RUNTIME_DIR=$scratch/runtime warm --cost -- \
-    sh -c "$prepare" | tail -n 1 | cut -d' ' -f1,2)
-check warm/another_agent_s_is_replaced [ "$out" = 'g 500' -a \
-    "$(stat -c %i "$snapshots/$name")" != "$before" ]
+# As one is that another installation has made.
+sed -i -E 's/("programs": ?")[^"]*/\1x/
+    s/("agent": ?"sha256:)[0-9a-f]{8}/\100000000/' \
+    "$snapshots/$name/manifest.json"
+expect warm/another_agent_s_is_refused 125 'another agent' \
+    supermachine run --snapshot "$name" true
+echo g | warm --cost -- sh -c "$prepare" >/dev/null
+check warm/another_agent_s_is_replaced grep -q '"warm":false}' "$cost"
+expect warm/and_fits_then 0 '' supermachine run --snapshot "$name" true
 
 # ---- when it is ready ----
 
 # It sleeps, which is quiet, and says so before it is done.
 # shellcheck disable=SC2016
-slow='sleep 1; >/ok; read -r x; echo $x'
-first=$(echo in | warm --ready 'test -e /ok' -- sh -c "$slow")
-second=$(echo in | warm --cost --ready 'test -e /ok' -- sh -c "$slow")
+slow='sleep 1; >ok; read -r x; echo $x'
+first=$(echo in | warm --ready 'test -e ok' -- sh -c "$slow")
+second=$(echo in | warm --cost --ready 'test -e ok' -- sh -c "$slow")
 check warm/ready_command [ "$first$second" = inin ]
 check warm/ready_command_kept was_warm
 expect warm/not_ready_in_time 0 'not kept: it was not ready within 1 s' \
     bash -c "echo | timeout 100 supermachine run --warm --ready false \
-        --ready-timeout 1 'dir:$folder' sh -c 'read -r x'"
+        --ready-timeout 1 'oci:$image' sh -c 'read -r x'"
+expect warm/quiet 0 '^$' \
+    bash -c "echo | timeout 100 supermachine run -q --warm --ready false \
+        --ready-timeout 0.1 'oci:$image' sh -c 'read -r x'"
 
 # An image that says of itself when it is ready.
 # image_saying NAME COMMAND FIELD
@@ -125,12 +125,12 @@ done
 # ---- left alone ----
 
 # shellcheck disable=SC2016
-server='n=$(cat /proc/sys/kernel/random/uuid); echo $n >/n; exec sleep 1000'
+server='n=$(cat /proc/sys/kernel/random/uuid); echo $n >n; exec sleep 1000'
 warm -d --name one -- sh -c "$server" >/dev/null
 kinds=$(count_kept)
 warm -d --name two --rm -- sh -c "$server" >/dev/null
 check warm/detached_goes_on \
-    [ "$(supermachine exec one cat /n)" = "$(supermachine exec two cat /n)" ]
+    [ "$(supermachine exec one cat n)" = "$(supermachine exec two cat n)" ]
 check warm/detached_is_kept_once [ "$(count_kept)" = "$kinds" ]
 check warm/clones_have_their_own_names \
     [ "$(supermachine exec one hostname)" != \
@@ -138,7 +138,7 @@ check warm/clones_have_their_own_names \
 check warm/prune_says_so \
     [ "$(supermachine prune | grep -c 'Deleted: snapshot:warm-')" = "$kinds" ]
 check warm/pruned [ "$(count_kept)" = 0 ]
-expect warm/machine_of_it_goes_on 0 '' supermachine exec two cat /n
+expect warm/machine_of_it_goes_on 0 '' supermachine exec two cat n
 supermachine rm -f one two >/dev/null 2>&1
 
 # ---- two at once ----
