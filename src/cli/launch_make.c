@@ -216,6 +216,7 @@ static int plan_warming(struct run *run, struct sm_error *err)
         .ready = options->ready,
         .tty = run->record.tty,
         .open_stdin = run->record.open_stdin,
+        .timeout_ms = options->timeout_ms,
     };
     bool image_program = !options->entrypoint && !run->command[0];
 

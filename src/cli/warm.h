@@ -4,10 +4,10 @@
  *   A snapshot is called "warm-" and 32 digits: the beginning of the SHA-256 of
  *   all that makes its machine and its program what they are: the image's
  *   digest, what the command line says over the image, the machine's size, its
- *   kernel, and how it was seen that the program was ready. Whoever asks for
- *   the same finds it, whoever asks for anything else does not, and nobody
- *   keeps a list. Names, labels and limits of time are not in it, for these are
- *   a machine's own.
+ *   kernel, the command's time, and how it was seen that it was ready. Whoever
+ * asks for the same finds it, whoever asks for anything else does not, and
+ * nobody keeps a list. Names, labels and life-times are not in it, for these
+ * are a machine's own.
  *
  *   They are made again when they are wanted: one that is of no use here any
  *   more is removed by who finds it, and all of them go with `prune`.
@@ -24,6 +24,7 @@ struct warm_kind {
     const char *ready;  /* --ready                           */
     bool tty;
     bool open_stdin;
+    uint64_t timeout_ms; /* the command's: it runs on in the snapshot */
 };
 
 /* SM_ENOMEM, or SM_ENOENT and the like (kernel). */

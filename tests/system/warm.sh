@@ -48,7 +48,7 @@ check warm/second_status [ $? = 5 ]
 check warm/second_was_warm was_warm
 check warm/goes_on_with_its_state \
     [ "$second" = "c ${first##*b }" -a ${#second} -gt 40 ]
-third=$(echo d | warm --cost -l a=b --timeout 90 --rm -- sh -c "$prepare")
+third=$(echo d | warm --cost -l a=b --lifetime 90 --rm -- sh -c "$prepare")
 check warm/own_words_are_no_other_kind [ "${third#d }" = "${second#c }" ]
 # Nothing that the first one was told is in it: it waits for its first line.
 nothing=$(warm -- sh -c "$prepare" </dev/null)
