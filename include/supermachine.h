@@ -789,8 +789,10 @@ SM_API int sm_machine_stats(struct sm_machine *machine,
 
 enum sm_inspection {
     /* {"state","config":{"name","labels","image","hostname","memory_bytes",
-     * "vcpus","command",...},"end":{"reason","message"}}: how it is configured
-     * and how it stands. Never waits. */
+     * "vcpus","command","ports","healthcheck",...},"end":{"reason","message"}}:
+     * how it is configured and how it stands. The image says of its own program
+     * which (ports) it listens on, "80/tcp", and how its health is seen: text
+     * that is JSON, as it stands in the image; "": it does not. Never waits. */
     SM_INSPECT_MACHINE,
     /* [{"pid","parent","uid","threads","state","rss_bytes","cpu_us",
      * "started_us","command"},...]: what runs in it, without its kernel's own

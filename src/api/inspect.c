@@ -125,6 +125,8 @@ static int inspect_machine(struct sm_machine *machine, char **ret,
     put_list(&text, "env", &defaults->env);
     put_field(&text, "workdir", defaults->workdir);
     put_field(&text, "user", defaults->user);
+    put_list(&text, "ports", &defaults->ports);
+    put_field(&text, "healthcheck", defaults->healthcheck);
     put_limits(&text, machine);
     buf_print(&text, ",\"processes_max\":%u,\"lifetime_ms\":%u}",
               config->processes_max, config->lifetime_ms);

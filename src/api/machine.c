@@ -60,6 +60,21 @@ static bool copy_list(struct image_strings *to, const char *const *from)
     return true;
 }
 
+/* What an image says of its own program, for who asks (sm_machine_inspect()).
+ * What is too long for a snapshot's manifest is none. */
+static bool copy_hints(struct image_config *to, const struct image_config *from)
+{
+    enum { PORT_MAX = 32, CHECK_MAX = 64 << 10 };
+    const char *check = from->healthcheck ? from->healthcheck : "";
+
+    for (uint32_t i = 0; i < from->ports.count; i++)
+        if (strlen(from->ports.items[i]) < PORT_MAX &&
+            !image_strings_add(&to->ports, from->ports.items[i]))
+            return false;
+    to->healthcheck = strdup(strlen(check) < CHECK_MAX ? check : "");
+    return to->healthcheck != NULL;
+}
+
 /* What commands have that do not say otherwise: the config's words over the
  * image's, as command_make() puts a command's over these. A variable that is
  * there twice counts as given last. */
@@ -68,8 +83,8 @@ static int make_defaults(struct image_config *to,
                          const struct sm_machine_config *config,
                          struct sm_error *err)
 {
-    bool fine =
-        copy_strings(&to->env, &image->env) && copy_list(&to->env, config->env);
+    bool fine = copy_hints(to, image) && copy_strings(&to->env, &image->env) &&
+                copy_list(&to->env, config->env);
 
     to->workdir = strdup(config->workdir ? config->workdir : image->workdir);
     to->user = strdup(config->user ? config->user : image->user);

@@ -186,7 +186,7 @@ static size_t unescape(const char **at, char *to)
 char *json_text(struct json_value value)
 {
     const char *at = value.start;
-    const char *end = at + value.length;
+    const char *end = value.length ? at + value.length : at;
     char *text = malloc(value.length + 4);
     size_t count = 0;
 

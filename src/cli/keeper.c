@@ -18,7 +18,11 @@
 
 enum {
     CLIENTS_MAX = 1024,
-    CHUNK = 65536,
+    /* What poll() waits for besides clients. */
+    MACHINE = 0,
+    LISTENER,
+    INPUT,
+    CLIENTS,
     /* For attached ones to take the last words of a command that has ended. */
     LAST_WORDS_MS = 2000
 };
@@ -33,6 +37,18 @@ int64_t keeper_now_ms(void)
 
 /* ------------------------------------------------------------- clients -- */
 
+/* What the command has not taken holds up who sends more. Where it may not have
+ * it yet, more is read up to a limit: keys that end the waiting may come. */
+static bool is_full(const struct service *service, const struct client *client)
+{
+    size_t count;
+
+    if (!relay_waits(&client->in))
+        return false;
+    relay_front(&client->in, &count);
+    return !service->holds || count > KEEPER_CHUNK;
+}
+
 static void serve_client(struct service *service, struct client *client,
                          bool hung_up)
 {
@@ -40,9 +56,8 @@ static void serve_client(struct service *service, struct client *client,
 
     if (!hung_up && !relay_send(&client->out, client->fd))
         client->gone = true;
-    /* What the command has not taken holds up who sends more; not his last
-     * words, which are there already. */
-    while (!client->gone && (hung_up || !relay_waits(&client->in)) &&
+    /* His last words are there already. */
+    while (!client->gone && (hung_up || !is_full(service, client)) &&
            (rc = control_read(&client->reader, client->fd, false)) != 0) {
         if (rc == 1)
             serve_message(service, client);
@@ -162,7 +177,7 @@ static void look_after_clients(struct service *service)
             end_command(service, client);
         if (client->lets_go)
             let_go_of_command(client);
-        serve_input(service, client);
+        serve_input(service, &client->in);
         if (!client->gone) {
             at = &client->next;
             continue;
@@ -201,7 +216,7 @@ static void keep_output(struct service *service)
 {
     struct keeper *keeper = service->keeper;
     struct control_message nothing = {0};
-    char bytes[CHUNK];
+    char bytes[KEEPER_CHUNK];
     bool more = false;
     int64_t count;
 
@@ -260,9 +275,13 @@ static void look_after_machine(struct service *service)
     sm_machine_dispatch(keeper->machine);
     note_events(keeper);
     keep_output(service);
+    serve_input(service, &service->input);
     rc = sm_exec_wait(keeper->exec, SM_NOWAIT, &service->status, &service->err);
-    if (rc == SM_ETIMEOUT)
+    if (rc == SM_ETIMEOUT) {
+        warming_look(service);
         return;
+    }
+    warming_give_up(service, "it ended before it was ready");
     /* The last of it may have come with the end. */
     keep_output(service);
     if (waits_for_readers(service))
@@ -292,6 +311,9 @@ static int patience(struct service *service)
 {
     if (service->leave_at_ms)
         return until(service->leave_at_ms);
+    /* Whoever wants it stopped has ended this. */
+    if (service->holds)
+        return until(ready_due_ms(&service->ready));
     if (!service->kill_at_ms)
         return -1;
     if (service->kill_at_ms > keeper_now_ms())
@@ -304,29 +326,34 @@ static int patience(struct service *service)
 
 static void wait_for_something(struct service *service)
 {
-    struct pollfd *list = calloc(service->client_count + 2, sizeof *list);
-    size_t count = 2;
+    struct pollfd *list = calloc(service->client_count + CLIENTS, sizeof *list);
+    bool listens = !service->holds && !relay_waits(&service->input);
+    size_t count = CLIENTS;
 
     if (!list)
         return;
-    list[0] = (struct pollfd){
+    list[MACHINE] = (struct pollfd){
         .fd = sm_machine_fd(service->keeper->machine, NULL), .events = POLLIN};
-    list[1] = (struct pollfd){.fd = service->listener, .events = POLLIN};
+    list[LISTENER] = (struct pollfd){.fd = service->listener, .events = POLLIN};
+    list[INPUT] = (struct pollfd){.fd = listens ? service->keeper->input : -1,
+                                  .events = POLLIN};
     for (struct client *client = service->clients; client;
          client = client->next)
         list[count++] = (struct pollfd){
             .fd = client->fd,
-            .events = (short)((relay_waits(&client->in) ? 0 : POLLIN) |
+            .events = (short)((is_full(service, client) ? 0 : POLLIN) |
                               (relay_waits(&client->out) ? POLLOUT : 0))};
     poll(list, count, patience(service));
-    count = 2;
+    count = CLIENTS;
     /* New ones are put in front: what was waited for keeps its place. */
     for (struct client *client = service->clients; client;
          client = client->next)
         if (list[count++].revents)
             serve_client(service, client, list[count - 1].revents & POLLHUP);
-    if (list[1].revents)
+    if (list[LISTENER].revents)
         accept_clients(service);
+    if (list[INPUT].revents)
+        warming_take_input(service);
     free(list);
 }
 
@@ -357,6 +384,7 @@ static void finish(struct service *service)
             serve_ended(client, &service->status);
         free_client(service, client);
     }
+    relay_done(&service->input);
     close(service->listener);
 }
 
@@ -374,6 +402,7 @@ int keeper_run(struct keeper *keeper, int listener,
         close(listener);
         return rc;
     }
+    warming_begin(&service);
     look_after_machine(&service);
     while (!service.ended) {
         wait_for_something(&service);

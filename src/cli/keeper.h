@@ -5,14 +5,30 @@
  *   that is the command itself, for `run -d` a child of it that has let go of
  *   the terminal, and for `run` on a terminal a child whose first client the
  *   command is (front.h), so that it can leave. The keeper waits, on one
- * thread, for the machine, for the socket of its record and for those who are
- * connected to it, and does what they ask (control.h). It ends when the
- * machine's command does.
+ *   thread, for the machine, for the socket of its record and for those who are
+ *   connected to it, and does what they ask (control.h). It ends when the
+ *   machine's command does.
+ *
+ *   A command that is to be kept as a snapshot (`run --warm`) gets no input
+ *   before it is ready: what one caller has to say is none of the next one's
+ *   business. Whoever works in the machine before that (exec, cp, kill, stop,
+ *   pause), types Ctrl-C, or leaves behind what he typed, ends the waiting: it
+ *   is not kept, and has its input.
  */
 #ifndef SM_CLI_KEEPER_H
 #define SM_CLI_KEEPER_H
 
 #include "journal.h"
+#include "ready_plan.h"
+
+/* A command that is to be kept once it is ready. */
+struct warming {
+    struct ready_plan plan;
+    uint64_t timeout_ms; /* 0: it is not to be kept */
+    char name[SM_SNAPSHOT_NAME_MAX + 1];
+    /* It is kept (NULL), or will not be: why. Called once. */
+    void (*settled)(void *context, const char *why_not);
+};
 
 struct keeper {
     struct record *record; /* with its lock */
@@ -26,7 +42,12 @@ struct keeper {
      * called. -1: nobody. Closed by keeper_run(). */
     int owner;
     void (*left)(void *context);
-    void *context;
+    /* What is to be kept; NULL: nothing. */
+    const struct warming *warming;
+    /* Whose bytes are the command's stdin, which is SM_BYTES, once it may have
+     * them; -1: nobody's. */
+    int input;
+    void *context; /* of left() and settled() */
 };
 
 /*

@@ -4,7 +4,10 @@
 
 #include "control.h"
 #include "keeper.h"
+#include "ready.h"
 #include "relay.h"
+
+enum { KEEPER_CHUNK = 65536 };
 
 struct client {
     struct client *next;
@@ -32,6 +35,9 @@ struct service {
     int64_t kill_at_ms;  /* on the monotonic clock; 0: no stop under way */
     int64_t leave_at_ms; /* the end does not wait for readers any longer */
     bool killed;         /* that time came, or somebody wanted it at once */
+    bool holds;          /* input, until the command is ready and kept */
+    struct ready ready;
+    struct relay input; /* of keeper.input, to the command */
     bool ended;
     int rc;
     struct sm_exit_status status;
@@ -46,6 +52,16 @@ void serve_message(struct service *service, struct client *client);
 void serve_ended(struct client *client, const struct sm_exit_status *status);
 void serve_failed(struct client *client, int rc, const struct sm_error *err);
 /* The command takes bytes again, or somebody has sent some. */
-void serve_input(struct service *service, struct client *client);
+void serve_input(struct service *service, struct relay *in);
+
+/* keeper_warm.c: a command that is to be kept. Nothing of it does anything
+ * where none is. */
+void warming_begin(struct service *service);
+/* The machine has been dispatched, and its command runs. */
+void warming_look(struct service *service);
+/* It will not be kept, because (why). */
+void warming_give_up(struct service *service, const char *why);
+/* There is something on keeper.input, or its end. */
+void warming_take_input(struct service *service);
 
 #endif

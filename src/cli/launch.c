@@ -1,11 +1,9 @@
 /* launch.c: image -> machine -> command -> its exit status; see run.h. */
+#include "launch.h"
 #include "attached.h"
 #include "events.h"
 #include "front.h"
 #include "host.h"
-#include "keeper.h"
-#include "kept.h"
-#include "run.h"
 #include "text.h"
 
 #include <errno.h>
@@ -16,31 +14,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* One run, from its options to its end. */
-struct run {
-    const struct run_options *options;
-    char **command; /* what is behind the image     */
-    const char *image;
-    bool resumes; /* what the snapshot was made of goes on */
-    struct kept kept;
-    struct sm_host *host;
-    struct sm_image *source; /* NULL: a snapshot */
-    struct sm_machine *machine;
-    struct sm_exec *exec;
-    struct record record;
-    struct terminal terminal;
-    struct forward forward;
-    bool has_terminal; /* and nobody else sees to it */
-    int report;        /* -d: where the parent waits for news; -1 */
-    int owner;         /* on a terminal: the parent's connection; -1 */
-};
-
-/* Its command's streams pass through here, because it may be left alone. */
-static bool is_kept(const struct run *run)
-{
-    return run->options->detach || run->owner >= 0;
-}
 
 static void send_signal(void *context, int number)
 {
@@ -69,17 +42,29 @@ static const struct forward_events forward_events = {
     .give_up = give_up,
 };
 
-/* The extras on standard error that --cost and --console ask for. */
-static void report(const struct run_options *options,
-                   struct sm_machine *machine)
+/* (text) is an object of JSON. */
+static void print_cost(const struct run *run, const char *text)
 {
+    const char *end = strrchr(text, '}');
+
+    if (run->options->warm && end)
+        fprintf(stderr, "%.*s,\"warm\":%s}\n", (int)(end - text), text,
+                run->is_warm ? "true" : "false");
+    else
+        fprintf(stderr, "%s\n", text);
+}
+
+/* The extras on standard error that --cost and --console ask for. */
+static void report(const struct run *run)
+{
+    const struct run_options *options = run->options;
     char *text = NULL;
 
-    if (options->cost && sm_machine_cost(machine, &text, NULL) == 0)
-        fprintf(stderr, "%s\n", text);
+    if (options->cost && sm_machine_cost(run->machine, &text, NULL) == 0)
+        print_cost(run, text);
     free(text);
     text = NULL;
-    if (options->console && sm_machine_log(machine, &text, NULL) == 0)
+    if (options->console && sm_machine_log(run->machine, &text, NULL) == 0)
         fputs(text, stderr);
     free(text);
 }
@@ -119,7 +104,7 @@ static int start_machine(struct run *run, struct sm_error *err)
     int null = -1;
     int rc;
 
-    if (is_kept(run)) {
+    if (launch_is_kept(run)) {
         ours = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     }
@@ -135,18 +120,85 @@ static int start_machine(struct run *run, struct sm_error *err)
     return rc;
 }
 
+static void tell_not_kept(const struct run *run, const char *why)
+{
+    if (!run->options->image.quiet)
+        complain("run: --warm: it is not kept: %s", why);
+}
+
+/* The command of --warm is kept, or why not. */
+static void settled(void *context, const char *why_not)
+{
+    struct run *run = context;
+
+    /* On a terminal that is the command's now, nobody would read it. */
+    if (why_not && run->record.tty && !run->options->detach)
+        run->not_kept = strdup(why_not);
+    else if (why_not)
+        tell_not_kept(run, why_not);
+    if (run->report >= 0)
+        let_go(run);
+}
+
+/* Start what was made. What --warm found, and is of no use, is removed; then it
+ * is as if it had not been there. */
+static int start(struct run *run, struct sm_error *err)
+{
+    int rc = start_machine(run, err);
+
+    if (run->is_warm && warm_is_refusal(rc)) {
+        rc = launch_without_warm(run, err);
+        if (!rc)
+            rc = start_machine(run, err);
+    }
+    /* Only one that really runs may be left alone. */
+    if (!rc && run->options->detach)
+        rc = sm_exec_wait_started(run->exec, 0, err);
+    /* What it had shown before is shown to nobody else: let it draw again. */
+    if (!rc && run->is_warm && run->record.tty)
+        sm_exec_signal(run->exec, SIGWINCH, NULL);
+    return rc;
+}
+
+/* The machine runs: say so to whoever waits for that. */
+static int tell_it_runs(struct run *run, struct keeper *keeper,
+                        struct sm_error *err)
+{
+    int rc;
+
+    run->record.started_ns = record_now_ns();
+    run->record.state = RECORD_RUNNING;
+    rc = record_save(&run->record, err);
+    events_note(&run->record, "start", NULL, NULL);
+    if (rc)
+        return rc;
+    if (run->has_terminal)
+        terminal_set(&run->terminal, TERMINAL_RAW);
+    /* One that is to be kept first: settled(). */
+    if (run->options->detach && !keeper->warming)
+        let_go(run);
+    if (run->owner < 0)
+        return 0;
+    front_let_go(true);
+    keeper->owner = fcntl(run->owner, F_DUPFD_CLOEXEC, 3);
+    /* One who is gone already is seen by the keeper. */
+    if (keeper->owner < 0)
+        return text_fail_os(err, "one more descriptor");
+    front_tell(run->owner, run->record.name);
+    return 0;
+}
+
 /* Keep the machine until its command has ended. */
 static int keep(struct run *run, int listener, struct sm_exit_status *status,
                 struct sm_error *err)
 {
     struct keeper keeper = {
         .record = &run->record,
-        .machine = run->machine,
-        .exec = run->exec,
         .journal = {.fd = -1},
         .logged = run->record.logged,
         .owner = -1,
         .left = be_left,
+        .input = -1,
         .context = run,
     };
     int rc = 0;
@@ -156,32 +208,16 @@ static int keep(struct run *run, int listener, struct sm_exit_status *status,
     if (!rc && keeper.logged)
         rc = journal_open(&keeper.journal, &run->record, err);
     if (!rc)
-        rc = start_machine(run, err);
-    /* Only one that really runs may be left alone. */
-    if (!rc && run->options->detach)
-        rc = sm_exec_wait_started(run->exec, 0, err);
-    if (rc) {
-        close(listener);
-        journal_close(&keeper.journal);
-        return rc;
+        rc = start(run, err);
+    keeper.machine = run->machine;
+    keeper.exec = run->exec;
+    if (run->options->warm && !run->is_warm) {
+        keeper.warming = &run->warming;
+        if (!launch_is_kept(run) && run->record.open_stdin)
+            keeper.input = STDIN_FILENO;
     }
-    run->record.started_ns = record_now_ns();
-    run->record.state = RECORD_RUNNING;
-    rc = record_save(&run->record, err);
-    events_note(&run->record, "start", NULL, NULL);
-    if (!rc && run->has_terminal)
-        terminal_set(&run->terminal, TERMINAL_RAW);
-    if (!rc && run->options->detach)
-        let_go(run);
-    if (!rc && run->owner >= 0) {
-        front_let_go(true);
-        keeper.owner = fcntl(run->owner, F_DUPFD_CLOEXEC, 3);
-        /* One who is gone already is seen by the keeper. */
-        if (keeper.owner < 0)
-            rc = text_fail_os(err, "one more descriptor");
-        else
-            front_tell(run->owner, run->record.name);
-    }
+    if (!rc)
+        rc = tell_it_runs(run, &keeper, err);
     if (!rc)
         rc = keeper_run(&keeper, listener, status, err);
     else
@@ -217,50 +253,22 @@ static int keep_in_foreground(struct run *run, int listener,
     return rc;
 }
 
-/* A command that goes on has the terminal that it had, or none. */
-static bool has_terminal(const struct run *run)
-{
-    const struct run_options *options = run->options;
-
-    if (run->resumes)
-        return run->kept.tty && (options->detach || terminal_is_here());
-    return options->tty || run->owner >= 0 ||
-           (!options->detach && terminal_is_here());
-}
-
 static int run_command(struct run *run, struct sm_exit_status *status,
                        struct sm_error *err)
 {
-    const struct run_options *options = run->options;
-    struct sm_exec_config command;
     int listener;
     int rc;
 
-    sm_exec_config_init(&command);
-    command.resume = run->resumes;
-    if (run->options->snapshot && !run->resumes)
-        command.argv = (const char *const *)run->command;
-    if (options->timeout_ms != UINT64_MAX)
-        command.timeout_ms = (uint32_t)options->timeout_ms;
-    command.tty = run->record.tty && !run->resumes;
-    terminal_size(&command.rows, &command.columns);
-    if (is_kept(run))
-        command.stdout_fd = command.stderr_fd = SM_BYTES;
-    if (run->record.open_stdin)
-        command.stdin_fd = is_kept(run) ? SM_BYTES : STDIN_FILENO;
-    run->has_terminal = run->record.tty && !is_kept(run);
-    rc = sm_exec_new(run->machine, &command, &run->exec, err);
-    if (rc)
-        return rc;
+    run->has_terminal = run->record.tty && !launch_is_kept(run);
     listener = control_listen(&run->record, err);
     if (listener < 0)
         return listener;
-    rc = is_kept(run) ? keep(run, listener, status, err)
-                      : keep_in_foreground(run, listener, status, err);
+    rc = launch_is_kept(run) ? keep(run, listener, status, err)
+                             : keep_in_foreground(run, listener, status, err);
     if (run->owner >= 0)
         front_await(run->owner);
     run->owner = -1;
-    report(options, run->machine);
+    report(run);
     return rc;
 }
 
@@ -284,6 +292,8 @@ static int exit_status(const struct run *run, int rc,
     bool silent = (rc == SM_EGUEST || rc == SM_ETIMEOUT) &&
                   !run->record.started_ns && !run->options->console;
 
+    if (run->not_kept)
+        tell_not_kept(run, run->not_kept);
     if (!rc && status->out_of_memory)
         complain("run: killed: out of memory: the machine has %llu MiB: see "
                  "--memory",
@@ -297,124 +307,6 @@ static int exit_status(const struct run *run, int rc,
     return text_exit_code(rc);
 }
 
-/* (words), NULL at the end or alone, with (between) between them. */
-static char *join(char *const *words, const char *between)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *to = open_memstream(&text, &size);
-
-    if (!to)
-        return NULL;
-    for (int i = 0; words && words[i]; i++)
-        fprintf(to, "%s%s", i ? between : "", words[i]);
-    fclose(to);
-    return text;
-}
-
-/* As docker run has it: a file that is there belongs to another machine. */
-static int write_id(const struct record *record, const char *path,
-                    struct sm_error *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    bool fine =
-        fd >= 0 && write(fd, record->id, RECORD_ID_DIGITS) == RECORD_ID_DIGITS;
-    int rc = fine ? 0 : text_fail_os(err, "--cidfile %s", path);
-
-    if (fd >= 0 && close(fd) != 0 && !rc)
-        rc = text_fail_os(err, "--cidfile %s", path);
-    return rc;
-}
-
-static int make_record(struct run *run, struct sm_error *err)
-{
-    const struct run_options *options = run->options;
-    struct record *record = &run->record;
-    char home[HOME_MAX];
-    int rc = cli_home(home, err);
-
-    if (!rc)
-        rc = record_create(home, options->name, record, err);
-    if (rc)
-        return rc;
-    record->created_ns = record_now_ns();
-    record->memory_bytes =
-        run->kept.command ? run->kept.memory_bytes : options->memory_bytes;
-    record->cpus = run->kept.command ? run->kept.vcpus : options->cpus;
-    record->pid = (uint32_t)getpid();
-    record->stop_signal = options->stop_signal;
-    record->detached = options->detach;
-    record->logged = is_kept(run);
-    record->stop_timeout_ms = (uint32_t)options->stop_timeout_ms;
-    record->tty = has_terminal(run);
-    record->open_stdin = !options->detach || options->interactive;
-    /* What nobody named and nobody detached leaves nothing behind. */
-    record->remove = options->remove || (!options->detach && !options->name);
-    record->command =
-        run->resumes ? strdup(run->kept.command) : join(run->command, " ");
-    record->labels = join((char *const *)(uintptr_t)options->labels.item, "\n");
-    if (!record->command || !record->labels ||
-        !record_set(&record->image, run->image))
-        return text_fail(err, SM_ENOMEM, "out of memory");
-    rc = record_save(record, err);
-    if (!rc && options->cidfile)
-        rc = write_id(record, options->cidfile, err);
-    if (!rc)
-        events_note(record, "create", NULL, NULL);
-    return rc;
-}
-
-static int make_machine(struct run *run, struct sm_error *err)
-{
-    const struct run_options *options = run->options;
-    struct sm_machine_config config;
-    char hostname[RECORD_ID_SHOWN + 1];
-    int rc;
-
-    memcpy(hostname, run->record.id, RECORD_ID_SHOWN);
-    hostname[RECORD_ID_SHOWN] = '\0';
-    sm_machine_config_init(&config);
-    config.memory_bytes = options->memory_bytes;
-    config.vcpus = options->cpus;
-    config.kernel = options->kernel;
-    config.hostname = options->hostname ? options->hostname : hostname;
-    config.kernel_args = options->kernel_args;
-    config.cold = options->cold || options->console;
-    config.name = run->record.name;
-    config.labels = options->labels.item;
-    config.entrypoint = options->entrypoint;
-    config.snapshot = options->snapshot;
-    if (!options->snapshot)
-        config.argv = (const char *const *)run->command;
-    config.env = options->env.item;
-    config.workdir = options->workdir;
-    config.user = options->user;
-    config.limits = options->limits.item;
-    config.limit_count = options->limits.count;
-    config.processes_max = options->processes_max;
-    if (options->lifetime_ms != UINT64_MAX)
-        config.lifetime_ms = (uint32_t)options->lifetime_ms;
-    rc = sm_machine_new(run->host, run->source, &config, &run->machine, err);
-    if (!rc)
-        rc = sm_machine_inspect(run->machine, SM_INSPECT_MACHINE,
-                                &run->record.config, err);
-    return rc ? rc : record_save(&run->record, err);
-}
-
-/* What the machine is made of. */
-static int open_source(struct run *run, struct sm_error *err)
-{
-    const struct run_options *options = run->options;
-    int rc;
-
-    if (!options->snapshot)
-        return cli_image_open(run->host, run->image, &options->image,
-                              &run->source, err);
-    rc = kept_look(run->host, options->snapshot, &run->kept, err);
-    run->image = run->kept.image;
-    return rc;
-}
-
 /* Everything, in the process that keeps the machine. */
 static int run_here(const struct run_options *options, char **rest, int report,
                     int owner)
@@ -424,6 +316,7 @@ static int run_here(const struct run_options *options, char **rest, int report,
                       .image = options->snapshot ? NULL : rest[0],
                       .resumes = options->snapshot && !rest[0],
                       .record = {.folder = -1, .lock = -1},
+                      .warming = {.settled = settled},
                       .report = report,
                       .owner = owner};
     struct sm_exit_status status = {0};
@@ -432,12 +325,12 @@ static int run_here(const struct run_options *options, char **rest, int report,
     int rc = cli_host_open(&run.host, &err);
 
     if (!rc)
-        rc = open_source(&run, &err);
+        rc = launch_open_source(&run, &err);
     if (!rc)
-        rc = make_record(&run, &err);
+        rc = launch_make_record(&run, &err);
     recorded = run.record.folder >= 0;
     if (!rc)
-        rc = make_machine(&run, &err);
+        rc = launch_make_machine(&run, &err);
     if (!rc)
         rc = run_command(&run, &status, &err);
     rc = exit_status(&run, rc, &err, &status);
@@ -454,6 +347,8 @@ static int run_here(const struct run_options *options, char **rest, int report,
     record_done(&run.record);
     sm_image_free(run.source);
     kept_done(&run.kept);
+    ready_plan_done(&run.warming.plan);
+    free(run.not_kept);
     return rc;
 }
 

@@ -4,6 +4,7 @@
 #include "human.h"
 #include "text.h"
 #include "verbs.h"
+#include "warm.h"
 
 #include <stdio.h>
 
@@ -24,6 +25,8 @@ static int prune_store(unsigned flags)
     char freed[HUMAN_MAX];
     int rc = cli_host_open(&host, &err);
 
+    if (!rc)
+        rc = warm_prune(host, &sum.freed_bytes, &err);
     if (!rc)
         rc = sm_store_prune(host, flags, change_print, &sum, &err);
     sm_host_free(host);
@@ -50,10 +53,12 @@ const struct verb verb_prune = {
     .usage = "[OPTIONS]",
     .summary = "Remove what no image refers to",
     .details = "Blobs that no name leads to, root file systems whose image is "
-               "gone, templates\nthat no start wanted for a week, and what "
-               "killed processes left half-made. Names\nand snapshots stay, "
-               "and what a machine or a pull is using. What --all removes\nis "
-               "made again when it is wanted.",
+               "gone, templates\nthat no start wanted for a week, what run "
+               "--warm has kept, and what killed\nprocesses left half-made. "
+               "Names stay, and snapshots with names of yours, and what\na "
+               "machine or a pull is using. What run --warm keeps, and what "
+               "--all removes, is\nmade again when it is wanted; machines of "
+               "it go on.",
     .options = prune_option_table,
     .option_count = sizeof prune_option_table / sizeof prune_option_table[0],
     .values_bytes = sizeof(struct prune_options),

@@ -81,6 +81,14 @@ static const struct option run_option_table[] = {
      "when to ask the registry (default missing)"},
     {"json", 0, OPTION_FLAG, FIELD(image.json), NULL,
      "what is done for the image, as lines of JSON on standard error"},
+    {"warm", 0, OPTION_FLAG, FIELD(warm), NULL,
+     "go on from where such a command was ready before; the first one is kept "
+     "when it is"},
+    {"ready", 0, OPTION_STRING, FIELD(ready), "COMMAND",
+     "with --warm: it is ready when this exits with 0, run by /bin/sh in the "
+     "machine"},
+    {"ready-timeout", 0, OPTION_TIME, FIELD(ready_timeout_ms), "TIME",
+     "with --warm: one that is not ready by then is not kept (default 60)"},
     {"cold", 0, OPTION_FLAG, FIELD(cold), NULL,
      "boot the machine, instead of going on from a template"},
     {"cost", 0, OPTION_FLAG, FIELD(cost), NULL,
@@ -145,6 +153,22 @@ static bool check_time(const char *name, uint64_t ms)
     return false;
 }
 
+static bool check_warm(const struct run_options *options)
+{
+    if (options->warm && options->snapshot)
+        complain("run: --warm finds its snapshot itself: not with --snapshot");
+    else if (options->warm && (options->cold || options->console))
+        complain("run: --warm goes on from a snapshot: not with --cold or "
+                 "--console");
+    else if (!options->warm &&
+             (options->ready || options->ready_timeout_ms != UINT64_MAX))
+        complain("run: --ready and --ready-timeout say what --warm waits for: "
+                 "not without it");
+    else
+        return check_time("ready-timeout", options->ready_timeout_ms);
+    return false;
+}
+
 static int run_run(void *values, char **words)
 {
     struct run_options *options = values;
@@ -155,7 +179,8 @@ static int run_run(void *values, char **words)
         complain("run: which image? see supermachine run --help");
     else if (!check_size(options) ||
              !check_time("timeout", options->timeout_ms) ||
-             !check_time("lifetime", options->lifetime_ms))
+             !check_time("lifetime", options->lifetime_ms) ||
+             !check_warm(options))
         ;
     else if (options->stop_timeout_ms > TIMEOUT_MAX_MS)
         complain("run: --stop-timeout: at most %d seconds",
@@ -182,6 +207,8 @@ static const struct verb_example examples[] = {
     {"Filter a stream", "sort big | supermachine run alpine:3 uniq -c"},
     {"Leave a server running",
      "supermachine run -d --name cache redis:7 && supermachine logs -f cache"},
+    {"Have a server that is slow to start at once, from the second time on",
+     "supermachine run -d --warm --name db postgres:16"},
 };
 
 const struct verb verb_run = {
@@ -207,7 +234,18 @@ const struct verb verb_run = {
         "With --snapshot there is no IMAGE: the machine goes on from where the "
         "snapshot\nwas made, with its memory and processors. Its command goes "
         "on, too, with these\nstreams, unless there is a COMMAND to run "
-        "beside it.",
+        "beside it.\n\n"
+        "With --warm, a machine whose command is ready is kept as a snapshot, "
+        "and whoever\nruns the same again, image, command and options, goes "
+        "on from there. It is ready\nwhen --ready says so; else, if the "
+        "image's "
+        "own command runs, when its HEALTHCHECK\ndoes, or somebody listens on "
+        "all TCP ports that it EXPOSEs; else when the machine\ndoes nothing "
+        "for a moment. Before that it gets no input, and run -d does not "
+        "return.\nWhat it wrote before is not written again. What it drew "
+        "before, keys and seeds,\nis the same in every machine: see "
+        "docs/CLONES.md. What was kept is listed by\nsupermachine snapshot ls "
+        "as warm-..., and goes with prune.",
     .exit_status =
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "

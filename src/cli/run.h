@@ -43,7 +43,10 @@ struct run_options {
     bool cost;
     bool console;
     bool cold;
-    bool init; /* as Docker has it: there always is one */
+    bool warm;                 /* goes on where such a program was ready    */
+    const char *ready;         /* a command that says so                    */
+    uint64_t ready_timeout_ms; /* UINT64_MAX: none was given                */
+    bool init;                 /* as Docker has it: there always is one */
 };
 
 /* What it is when nothing was asked for; UINT64_MAX of memory and UINT32_MAX

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CONTROL_C = 3 };
+
 /* ------------------------------------------------------------- answers -- */
 
 static void send_to(struct client *client, enum control_type type,
@@ -337,19 +339,19 @@ static void serve_attach(struct service *service, struct client *client)
     send_to(client, CONTROL_DONE, &message);
 }
 
-void serve_input(struct service *service, struct client *client)
+void serve_input(struct service *service, struct relay *in)
 {
-    while (relay_waits(&client->in)) {
+    while (!service->holds && relay_waits(in)) {
         struct sm_error err;
         size_t count;
-        const char *front = relay_front(&client->in, &count);
+        const char *front = relay_front(in, &count);
         int64_t taken =
             sm_exec_write(service->keeper->exec, front, count, SM_NOWAIT, &err);
 
         if (taken == SM_ETIMEOUT)
             return;
         /* Nobody reads it: as if it had been. */
-        relay_drop(&client->in, taken > 0 ? (size_t)taken : count);
+        relay_drop(in, taken > 0 ? (size_t)taken : count);
     }
 }
 
@@ -358,15 +360,22 @@ static void take_input(struct service *service, struct client *client)
     const struct control_reader *reader = &client->reader;
 
     if (!client->attached ||
-        !relay_put(&client->in, reader->payload, reader->header.length))
+        !relay_put(&client->in, reader->payload, reader->header.length)) {
         client->gone = true;
-    else
-        serve_input(service, client);
+        return;
+    }
+    if (service->keeper->record->tty && reader->header.length > 0 &&
+        memchr(reader->payload, CONTROL_C, reader->header.length))
+        warming_give_up(service, "Ctrl-C was typed before it was ready");
+    serve_input(service, &client->in);
 }
 
 /* Who was there from the beginning goes, and the machine stays. */
 static void serve_detach(struct service *service, struct client *client)
 {
+    if (relay_waits(&client->in))
+        warming_give_up(service, "it was left before it was ready");
+    serve_input(service, &client->in);
     if (client->owns)
         service->keeper->left(service->keeper->context);
     client->owns = false;
@@ -395,12 +404,29 @@ static void serve_resize(const struct service *service, struct client *client,
                        (uint32_t)strtoul(columns, NULL, 10), NULL);
 }
 
+/* After it the machine is not what it was before. */
+static bool is_work(const struct client *client)
+{
+    switch (client->reader.header.type) {
+    case CONTROL_EXEC:
+    case CONTROL_FILES:
+    case CONTROL_KILL:
+    case CONTROL_STOP:
+    case CONTROL_PAUSE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void serve_message(struct service *service, struct client *client)
 {
     const char *first = control_next(&client->reader, NULL);
     const char *second = first ? control_next(&client->reader, first) : NULL;
     int number = first ? (int)strtol(first, NULL, 10) : 0;
 
+    if (is_work(client))
+        warming_give_up(service, "it was worked in before it was ready");
     switch (client->reader.header.type) {
     case CONTROL_EXEC:
         serve_exec(service, client);

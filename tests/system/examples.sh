@@ -33,5 +33,9 @@ status 0
 ./sub/file' ]
 check examples/files_come_back cmp "$scratch/from/sub/file" \
     "$scratch/to/sub/file"
+out=$(timeout 120 "$examples/example_warm" "oci:$image")
+check examples/warm [ "$out" = 'first of 1000 lines
+second of 1000 lines' ]
+check examples/warm_is_removed [ -z "$(supermachine snapshot ls -q)" ]
 check_clean examples/nothing_left
 finish_part

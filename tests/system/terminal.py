@@ -394,6 +394,27 @@ def test_control_c_before_it_runs():
     await_no_process()
 
 
+def test_warm_goes_on_where_a_shell_waited():
+    for status in 3, 4:
+        with Terminal("sh", options=["--warm"]) as terminal:
+            # The second one's was written before: it is drawn again.
+            terminal.expect(b"$ ")
+            terminal.type(b"echo $((6 * 7)); exit %d\r" % status)
+            terminal.expect(b"\r\n42\r\n")
+            terminal.expect_status(status)
+            if b"not kept" in terminal.rest():
+                raise Wrong(f"it was not kept: {terminal.seen!r}")
+
+
+def test_warm_waits_no_longer_after_control_c():
+    with Terminal("sh", "-c", "trap 'exit 9' INT; echo go; while :; do :; done",
+                  options=["--warm"]) as terminal:
+        terminal.expect(b"go\r\n")
+        terminal.type(b"x\x03")
+        terminal.expect(b"not kept: Ctrl-C was typed")
+        terminal.expect_status(9)
+
+
 def main():
     wanted = sys.argv[3:]
     for name, test in list(globals().items()):

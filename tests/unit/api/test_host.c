@@ -371,6 +371,35 @@ static void test_api_limits_and_labels_are_checked(void **state)
     sm_machine_free(machine);
 }
 
+/* What the image says of its own program is told as it stands. */
+static void test_api_ports_and_health_are_told(void **state)
+{
+    char *ports[] = {(char[]){"80/tcp"},
+                     (char[]){"1111111111111111111111111111111111/tcp"},
+                     (char[]){"53/udp"}, NULL};
+    struct sm_host host = {.home = (char[]){"/h"},
+                           .runtime_dir = (char[]){"/r"}};
+    struct sm_image image = {
+        .name = (char[]){"image"},
+        .result = {.rootfs = (char[]){"/r"},
+                   .digest = (char[]){"sha256:00"},
+                   .config = {.workdir = (char[]){""},
+                              .user = (char[]){""},
+                              .ports = {ports, 3},
+                              .healthcheck = (char[]){"{\"Test\":[]}"}}}};
+    struct sm_machine *machine = NULL;
+    char *text = NULL;
+
+    (void)state;
+    assert_int_equal(sm_machine_new(&host, &image, NULL, &machine, NULL), 0);
+    assert_int_equal(
+        sm_machine_inspect(machine, SM_INSPECT_MACHINE, &text, NULL), 0);
+    assert_non_null(strstr(text, "\"ports\":[\"80/tcp\",\"53/udp\"]"));
+    assert_non_null(strstr(text, "\"healthcheck\":\"{\\\"Test\\\":[]}\""));
+    free(text);
+    sm_machine_free(machine);
+}
+
 /* What a second thread gets while the first is in a call that waits. */
 static void test_api_two_waits_at_once_are_told(void **state)
 {
@@ -432,6 +461,7 @@ int main(void)
         cmocka_unit_test(
             test_api_machine_config_is_checked_before_anything_is_made),
         cmocka_unit_test(test_api_limits_and_labels_are_checked),
+        cmocka_unit_test(test_api_ports_and_health_are_told),
         cmocka_unit_test(test_api_two_waits_at_once_are_told),
         cmocka_unit_test(test_api_exit_code_is_what_a_shell_would_say),
     };
