@@ -896,8 +896,8 @@ struct sm_exec_config {
     /* Not 0: no new command. The one that the machine's snapshot was made with
      * goes on, and is this exec from the start of the machine on: its streams,
      * its signals, its end. One exec of a machine may have this, made before
-     * sm_machine_start(); it sets descriptors, timeout_ms, rows and columns,
-     * and nothing else: the rest, tty too, is as it was. */
+     * sm_machine_start(); it sets descriptors, rows and columns, and nothing
+     * else: the rest is as it was, tty and a time-out that counts too. */
     uint32_t resume;
 };
 

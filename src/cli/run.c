@@ -16,6 +16,7 @@ const struct run_options run_defaults = {.memory_bytes = UINT64_MAX,
                                          .stop_signal = 15,
                                          .timeout_ms = UINT64_MAX,
                                          .lifetime_ms = UINT64_MAX,
+                                         .ready_timeout_ms = UINT64_MAX,
                                          .stop_timeout_ms = 10000};
 
 static const struct option run_option_table[] = {
