@@ -179,9 +179,10 @@ void job_ended(struct job *job, int status, const struct rusage *usage)
         job_free(job);
         return;
     }
-    job->exit.signaled = WIFSIGNALED(status);
-    job->exit.value = (uint32_t)(WIFSIGNALED(status) ? WTERMSIG(status)
-                                                     : WEXITSTATUS(status));
+    /* It has ended: what did not exit was signalled. */
+    job->exit.signaled = !WIFEXITED(status);
+    job->exit.value =
+        (uint32_t)(WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     if (job->exit.value && guest_claim_kill(job->guest))
         job->exit.flags |= AGENT_EXIT_OOM;
     if (WIFSIGNALED(status) && WCOREDUMP(status))
