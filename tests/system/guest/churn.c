@@ -12,7 +12,10 @@
  *             against what memory says was written: disk and memory of one
  *             moment agree, those of two do not
  *   fork      a child that must end with the round's status
- *   clock     the monotonic clock does not go back, nor leap by more than LEAP
+ *   clock     the monotonic clock does not go back, nor leap by more than LEAP;
+ *             if it does, how long ago each of the others had said the time
+ *             tells a clock that leapt, or a machine that stood still, from one
+ *             process that did
  *   say       a line on stdout: "process round"
  *
  * The first thing that is wrong is said on stderr, "wrong: ...", and ends all.
@@ -24,11 +27,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
+    PROCESSES_MAX = 64,
     PAGES = 256,
     PAGE_WORDS = 512,
     RECORDS_MAX = 4096, /* then the file begins anew                       */
@@ -51,6 +56,9 @@ struct churn {
     int file;
     struct timespec before;
 };
+
+/* Of each process, by its number: the time at the end of its last round. */
+static struct timespec *times;
 
 static const uint64_t factor = UINT64_C(6364136223846793005);
 static const uint64_t step = UINT64_C(1442695040888963407);
@@ -164,17 +172,27 @@ static void fork_child(struct churn *churn)
     expect(churn, "fork: status", (uint64_t)status, (uint64_t)expected << 8);
 }
 
+static int64_t ns_between(const struct timespec *from,
+                          const struct timespec *to)
+{
+    return (int64_t)(to->tv_sec - from->tv_sec) * 1000000000 +
+           (to->tv_nsec - from->tv_nsec);
+}
+
 static void look_at_clock(struct churn *churn)
 {
     struct timespec now;
     int64_t passed;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    passed = (int64_t)(now.tv_sec - churn->before.tv_sec) * 1000000000 +
-             (now.tv_nsec - churn->before.tv_nsec);
-    if (passed < 0 || passed > LEAP_S * INT64_C(1000000000))
+    passed = ns_between(&churn->before, &now);
+    if (passed < 0 || passed > LEAP_S * INT64_C(1000000000)) {
+        for (int i = 1; i <= PROCESSES_MAX && times[i].tv_sec; i++)
+            fprintf(stderr, "process %d was here %lld ms ago\n", i,
+                    (long long)ns_between(&times[i], &now) / 1000000);
         wrong(churn, "clock: ns that passed", (uint64_t)passed, 0);
-    churn->before = now;
+    }
+    churn->before = times[churn->process] = now;
 }
 
 static void go(struct churn *churn)
@@ -217,8 +235,14 @@ int main(int argc, char **argv)
     long processes = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
     int status = 0;
 
-    if (processes < 1 || processes > 64) {
+    if (processes < 1 || processes > PROCESSES_MAX) {
         fprintf(stderr, "usage: churn FOLDER PROCESSES\n");
+        return 2;
+    }
+    times = mmap(NULL, (PROCESSES_MAX + 2) * sizeof *times,
+                 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (times == MAP_FAILED) {
+        perror("mmap");
         return 2;
     }
     for (long i = 1; i <= processes; i++)
