@@ -19,6 +19,30 @@ make_image() {
     [ -d "$image" ] || tools/make-demo-image "$image" >/dev/null
 }
 
+# smaps_of PID MIB FIELD: "INSIDE BESIDE": KiB of a field of a worker's smaps, of
+# its guest's MIB out of a template and of all the rest. By address: what the
+# guest has given back is mapped anew, and looks like anybody's.
+smaps_of() {
+    local first second offset path at=0 guest=0 inside=0 beside=0
+    while read -r first second offset _ _ path; do
+        case $first in
+        *-*)
+            at=$((16#${first%-*}))
+            if [ "$guest" = 0 ] && [[ $path = */templates/* ]]; then
+                guest=$((at - 16#$offset))
+            fi ;;
+        "$3:")
+            if [ "$at" -ge "$guest" ] && [ "$at" -lt $((guest + ($2 << 20))) ]
+            then
+                inside=$((inside + second))
+            else
+                beside=$((beside + second))
+            fi ;;
+        esac
+    done <"/proc/$1/smaps"
+    echo "$inside $beside"
+}
+
 # run_in [OPTION...] -- COMMAND...: a command in the demo image.
 run_in() {
     local options=()

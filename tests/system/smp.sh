@@ -43,23 +43,8 @@ exec 4>"$scratch/in"
 read -rt 100 line <"$scratch/out" || true
 check worker/up [ "$line" = up ]
 worker=$(pgrep -x supermachine-vm)
-kib=0
-guest=0
-behind=0
-while read -r first second offset _ _ path; do
-    case $first in
-    *-*)
-        at=$((16#${first%-*}))
-        if [ "$guest" = 0 ] && [[ $path = */templates/* ]]; then
-            guest=$((at - 16#$offset))
-            behind=$((guest + (512 << 20)))
-        fi ;;
-    Rss:)
-        [ "$at" -ge "$guest" ] && [ "$at" -lt "$behind" ] ||
-            kib=$((kib + second)) ;;
-    esac
-done <"/proc/$worker/smaps"
-check worker/guest_is_found [ "$guest" -gt 0 ]
+read -r inside kib < <(smaps_of "$worker" 512 Rss)
+check worker/guest_is_found [ "$inside" -gt 0 ]
 if [ "$kib" -gt 0 ] && [ "$kib" -le 5120 ]; then
     ok "worker/memory ($kib KiB beside the guest's, at most 5120)"
 else

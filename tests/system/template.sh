@@ -121,22 +121,16 @@ check template/side_by_side \
 check template/made_once [ "$(template | wc -l)" = 1 ]
 
 # Many at once out of one: each answers, and costs what it writes.
-# The guest's pages of a worker that are its own, KiB: the mapping of the
-# template, and what took the place of parts of it.
-own_pages() {
-    awk '/^[0-9a-f]+-/ { mine = / \/.*templates\// || $6 == "" && $5 == 0 }
-        /^Anonymous:/ && mine { sum += $2 } END { print sum + 0 }' \
-        "/proc/$1/smaps"
-}
-# Its own pages when it answers.
+# KiB of the guest's pages that are its own when it answers.
 kept_one() {
     local id keeper
     id=$(timeout 300 supermachine run -d --memory 128m "oci:$image" sleep 1000 \
         </dev/null) || return
     keeper=$(supermachine inspect --format '{{.State.Pid}}' "$id")
-    own_pages "$(pgrep -x supermachine-vm -P "$keeper")"
+    smaps_of "$(pgrep -x supermachine-vm -P "$keeper")" 128 Anonymous |
+        cut -d' ' -f1
 }
-export -f kept_one own_pages
+export -f kept_one smaps_of
 own=$(seq "$machines" | xargs -P 4 -I{} bash -c kept_one | sort -n)
 check "template/${machines}_at_once" [ "$(wc -l <<<"$own")" = "$machines" ]
 half=$(sed -n "$(((machines + 1) / 2))p" <<<"$own")
