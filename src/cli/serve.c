@@ -419,6 +419,31 @@ static bool is_work(const struct client *client)
     }
 }
 
+/* Those who stay: they hear of the machine, or have its command's streams. */
+static void serve_listener(struct service *service, struct client *client)
+{
+    switch (client->reader.header.type) {
+    case CONTROL_FOLLOW:
+        client->follows = true;
+        client->waits = true;
+        break;
+    case CONTROL_WAIT:
+        client->waits = true;
+        break;
+    case CONTROL_ATTACH:
+        serve_attach(service, client);
+        break;
+    case CONTROL_INPUT:
+        take_input(service, client);
+        break;
+    case CONTROL_DETACH:
+        serve_detach(service, client);
+        break;
+    default:
+        client->gone = true;
+    }
+}
+
 void serve_message(struct service *service, struct client *client)
 {
     const char *first = control_next(&client->reader, NULL);
@@ -446,13 +471,6 @@ void serve_message(struct service *service, struct client *client)
     case CONTROL_STOP:
         serve_stop(service, client, number);
         break;
-    case CONTROL_FOLLOW:
-        client->follows = true;
-        client->waits = true;
-        break;
-    case CONTROL_WAIT:
-        client->waits = true;
-        break;
     case CONTROL_PAUSE:
     case CONTROL_RESUME:
         serve_pause(service, client,
@@ -471,16 +489,7 @@ void serve_message(struct service *service, struct client *client)
         serve_snapshot(service, client, first ? first : "",
                        second ? second : "");
         break;
-    case CONTROL_ATTACH:
-        serve_attach(service, client);
-        break;
-    case CONTROL_INPUT:
-        take_input(service, client);
-        break;
-    case CONTROL_DETACH:
-        serve_detach(service, client);
-        break;
     default:
-        client->gone = true;
+        serve_listener(service, client);
     }
 }
