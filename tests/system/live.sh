@@ -43,9 +43,10 @@ rest() {
 
 # ---- kept and gone on from ----
 
+# A new file each time: who reads it finds a number, whenever that is.
 # shellcheck disable=SC2016  # the guest expands it
-count='i=0; while :; do i=$((i + 1)); echo $i >/count; echo count $i
-    read -t 0.1 </dev/zero; usleep 50000; done'
+count='i=0; while :; do i=$((i + 1)); echo $i >/next; mv /next /count
+    echo count $i; read -t 0.1 </dev/zero; usleep 50000; done'
 begin first -l app=count -l role=parent -- sh -c "$count"
 await_line first 'count 5$'
 expect live/create 0 '' sm snapshot create one first
