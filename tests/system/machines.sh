@@ -23,7 +23,8 @@ status_of() {
 }
 
 # shellcheck disable=SC2016  # the guest expands these
-id=$(detach web --cidfile "$scratch/cid" --init -l tier=front --stop-signal USR1 -- sh -c '
+id=$(detach web --cidfile "$scratch/cid" --init -l tier=front -l zone=1 \
+    --stop-signal USR1 -- sh -c '
     trap "echo asked; exit 3" USR1
     echo out; echo err >&2
     echo up >/tmp/up
@@ -46,6 +47,11 @@ for filter in name=we status=running label=tier label=tier=front \
 done
 check machines/ps_filter_leaves_out [ -z "$(supermachine ps -aq \
     -f label=tier=back)$(supermachine ps -q -f status=exited)" ]
+expect machines/ps_filters_of_a_key_are_a_choice 0 '^web$' supermachine ps \
+    -f name=db -f name=web -f label=tier=front -f label=zone \
+    --format '{{.Names}}'
+check machines/ps_filters_of_labels_all_hold [ -z "$(supermachine ps -aq \
+    -f label=tier=front -f label=zone=2)" ]
 expect machines/ps_bad_filter 125 'must be id=.* or ancestor=' \
     supermachine ps -f colour=red
 expect machines/exec_status 7 '^in$' \
