@@ -26,7 +26,7 @@ status_of() {
 id=$(detach web --cidfile "$scratch/cid" --init -l tier=front -l zone=1 \
     --stop-signal USR1 -- sh -c '
     trap "echo asked; exit 3" USR1
-    echo out; echo err >&2
+    printf o; sleep 0.2; echo ut; echo err >&2
     echo up >/tmp/up
     while :; do sleep 1; done')
 check machines/detached_prints_its_id grep -qE '^[0-9a-f]{64}$' <<<"$id"
@@ -109,6 +109,7 @@ expect machines/killed_caller_takes_its_command 0 '' supermachine exec web \
 
 check machines/logs_keep_streams_apart [ "$(supermachine logs web \
     2>"$scratch/err") $(cat "$scratch/err")" = 'out err' ]
+# One that came in pieces, too, has its time once.
 expect machines/logs_times 0 '^20[0-9-]{8}T[0-9:.]{18}Z out$' \
     supermachine logs -t web
 expect machines/logs_tail 0 '^$' supermachine logs --tail 0 web
