@@ -161,6 +161,27 @@ supermachine exec stubborn sh -c 'until [ -e /tmp/up ]; do sleep 0.1; done'
 expect machines/stop_with_a_short_grace 0 '' supermachine stop -t 1 stubborn
 check machines/killed_after_the_grace [ "$(status_of stubborn)" = 'exited 137' ]
 supermachine rm stubborn >/dev/null
+
+# Several at once: the second ends while the first does not hear. Asked with the
+# right signal it does.
+detach deaf -- sh -c 'trap "" TERM; trap "exit 4" USR2; touch /tmp/up
+    while :; do sleep 0.2; done' >/dev/null
+detach quick -- sleep 1000 >/dev/null
+supermachine exec deaf sh -c 'until [ -e /tmp/up ]; do sleep 0.1; done'
+timeout 120 supermachine stop -t 100 deaf quick >"$scratch/stopped" &
+stopper=$!
+expect machines/stop_is_side_by_side 0 '^143$' \
+    timeout 30 supermachine wait quick
+check machines/stop_waits_for_each [ "$(status_of deaf)" = 'running ' ]
+expect machines/stop_with_a_signal 0 '^deaf$' \
+    timeout 60 supermachine stop --signal USR2 -t 100 deaf
+check machines/stopped_by_it [ "$(status_of deaf)" = 'exited 4' ]
+wait "$stopper"
+check machines/stop_tells_in_order [ "$(paste -sd' ' "$scratch/stopped")" = \
+    'deaf quick' ]
+expect machines/stop_bad_signal 125 'not a signal' supermachine stop -s X deaf
+expect machines/stop_one_of_none 1 'no machine' supermachine stop deaf none
+supermachine rm deaf quick >/dev/null
 detach doomed -- sleep 1000 >/dev/null
 expect machines/kill_with_a_signal 0 '' supermachine kill -s INT doomed
 check machines/ended_by_it [ "$(supermachine wait doomed)" = 130 ]
