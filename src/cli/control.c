@@ -283,25 +283,49 @@ int control_answer(const struct control_reader *reader,
     return text_fail(err, SM_EPROTO, "the machine's keeper spoke nonsense");
 }
 
-/* Ask, and wait for the answer, which is in (reader). */
-static int ask(const struct record *record, enum control_type type,
-               struct control_message *message, struct control_reader *reader,
-               struct sm_error *err)
+static int ended_meanwhile(const struct record *record, struct sm_error *err)
+{
+    return text_fail(err, SM_ECLOSED, "the machine %s ended meanwhile",
+                     record->name);
+}
+
+int control_ask_begin(const struct record *record, enum control_type type,
+                      struct control_message *message, struct sm_error *err)
 {
     int fd = control_connect(record, err);
-    int rc;
 
     if (fd < 0) {
         free(message->bytes);
         return fd;
     }
-    rc = control_send(fd, type, message, NULL);
-    if (!rc)
-        rc = control_read(reader, fd, true);
+    if (control_send(fd, type, message, NULL) == 0)
+        return fd;
     close(fd);
-    return rc == 1 ? 0
-                   : text_fail(err, SM_ECLOSED,
-                               "the machine %s ended meanwhile", record->name);
+    return ended_meanwhile(record, err);
+}
+
+/* Wait for the answer, which is in (reader); (fd) is closed. */
+static int await_answer(const struct record *record, int fd,
+                        struct control_reader *reader, struct sm_error *err)
+{
+    int rc = control_read(reader, fd, true);
+
+    close(fd);
+    return rc == 1 ? 0 : ended_meanwhile(record, err);
+}
+
+int control_ask_end(const struct record *record, int fd,
+                    struct sm_exit_status *status, struct sm_error *err)
+{
+    struct control_reader reader;
+    int rc;
+
+    control_reader_init(&reader);
+    rc = await_answer(record, fd, &reader, err);
+    if (!rc)
+        rc = control_answer(&reader, status, err);
+    control_reader_done(&reader);
+    return rc;
 }
 
 int control_ask(const struct record *record, enum control_type type,
@@ -309,17 +333,12 @@ int control_ask(const struct record *record, enum control_type type,
                 struct sm_error *err)
 {
     struct control_message message = {0};
-    struct control_reader reader;
-    int rc;
+    int fd;
 
     if (text)
         control_put(&message, "%s", text);
-    control_reader_init(&reader);
-    rc = ask(record, type, &message, &reader, err);
-    if (!rc)
-        rc = control_answer(&reader, status, err);
-    control_reader_done(&reader);
-    return rc;
+    fd = control_ask_begin(record, type, &message, err);
+    return fd < 0 ? fd : control_ask_end(record, fd, status, err);
 }
 
 int control_ask_text(const struct record *record, enum control_type type,
@@ -335,10 +354,13 @@ int control_ask_with(const struct record *record, enum control_type type,
                      struct sm_error *err)
 {
     struct control_reader reader;
+    int fd = control_ask_begin(record, type, message, err);
     int rc;
 
+    if (fd < 0)
+        return fd;
     control_reader_init(&reader);
-    rc = ask(record, type, message, &reader, err);
+    rc = await_answer(record, fd, &reader, err);
     if (!rc && reader.header.type == CONTROL_TEXT) {
         *ret = reader.payload;
         reader.payload = NULL;

@@ -18,7 +18,8 @@
  *   CONTROL_RESIZE  rows, columns       none: likewise
  *   CONTROL_KILL    number              CONTROL_DONE: to the machine's command
  *   CONTROL_STOP    milliseconds, or -1 CONTROL_ENDED, when it has; -1: as its
- *                                       record says
+ *                                       record says. A number behind it is the
+ *                                       signal, else the record says that
  *   CONTROL_WAIT                        CONTROL_ENDED, when it has
  *   CONTROL_FOLLOW                      CONTROL_MORE whenever the log grew,
  *                                       CONTROL_ENDED
@@ -127,7 +128,14 @@ int control_send(int fd, enum control_type type,
 int control_ask(const struct record *record, enum control_type type,
                 const char *text, struct sm_exit_status *status,
                 struct sm_error *err);
-/* The same where the answer is CONTROL_TEXT; *ret is for free(). */
+/* The same in two halves, for those who ask many at once: the first sends
+ * (message), which is taken, and returns a descriptor or SM_E*; the second
+ * waits for the answer on (fd) and closes it. */
+int control_ask_begin(const struct record *record, enum control_type type,
+                      struct control_message *message, struct sm_error *err);
+int control_ask_end(const struct record *record, int fd,
+                    struct sm_exit_status *status, struct sm_error *err);
+/* control_ask() where the answer is CONTROL_TEXT; *ret is for free(). */
 int control_ask_text(const struct record *record, enum control_type type,
                      char **ret, struct sm_error *err);
 /* The same with any (message), which is taken. */

@@ -49,18 +49,32 @@ bool filters_check(const char *verb, const struct option_list *filters,
     return true;
 }
 
+/* Whether one of those with the key that (filter) begins with holds. */
+static bool one_holds(const struct option_list *filters, const void *thing,
+                      const char *filter, filter_matches_fn *matches)
+{
+    size_t length = strcspn(filter, "=");
+
+    for (size_t i = 0; i < filters->count; i++)
+        if (strncmp(filters->item[i], filter, length + 1) == 0 &&
+            matches(thing, filter, length, filters->item[i] + length + 1))
+            return true;
+    return false;
+}
+
 bool filters_hold(const struct option_list *filters, const void *thing,
                   filter_matches_fn *matches)
 {
-    for (size_t i = 0; i < filters->count; i++) {
-        const char *key = filters->item[i];
-        size_t length = strcspn(key, "=");
-        bool one = false;
+    static const char label[] = "label=";
+    enum { KEY = sizeof label - 2 };
 
-        for (size_t j = 0; j < filters->count && !one; j++)
-            one = strncmp(filters->item[j], key, length + 1) == 0 &&
-                  matches(thing, key, length, filters->item[j] + length + 1);
-        if (!one)
+    for (size_t i = 0; i < filters->count; i++) {
+        const char *filter = filters->item[i];
+        bool holds = strncmp(filter, label, KEY + 1) == 0
+                         ? matches(thing, filter, KEY, filter + KEY + 1)
+                         : one_holds(filters, thing, filter, matches);
+
+        if (!holds)
             return false;
     }
     return true;

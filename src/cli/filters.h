@@ -12,8 +12,9 @@ typedef bool filter_matches_fn(const void *thing, const char *key,
  * (verb), with all of them. */
 bool filters_check(const char *verb, const struct option_list *filters,
                    const char *const *keys);
-/* As Docker has it: of filters with the same key one must hold; of several keys
- * all. */
+/* As Docker has it: a thing has one name, one state and so on, so of filters
+ * with the same key one must hold, of several keys all. Of labels it has many:
+ * every "label=" must hold. */
 bool filters_hold(const struct option_list *filters, const void *thing,
                   filter_matches_fn *matches);
 

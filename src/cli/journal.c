@@ -81,53 +81,63 @@ static const char *parse(const char *line, int64_t *when, bool *is_stderr,
     return at[0] && at[1] == ' ' ? at + 2 : NULL;
 }
 
-/* Which streams, 1 and 2, are inside of a line: its next piece is still to
- * come. */
-struct inside {
-    bool stream[3];
-};
-
 /* An entry of (stream) comes next. True: a line begins with it. */
-static bool begins_line(struct inside *inside, int stream, bool whole)
+static bool begins_line(struct journal_lines *lines, int stream, bool whole)
 {
-    bool begins = !inside->stream[stream];
+    bool begins = !lines->inside[stream];
 
-    inside->stream[stream] = !whole;
+    lines->inside[stream] = !whole;
     return begins;
 }
 
-static void show_line(const char *line, size_t length,
-                      const struct journal_view *view)
+/* Not among those that are wanted, since it began at (when). */
+static bool is_left_out(const struct journal_view *view, int64_t when)
+{
+    return (view->since_ns && when < view->since_ns) ||
+           (view->until_ns && when > view->until_ns);
+}
+
+static void show_entry(const char *entry, size_t length,
+                       const struct journal_view *view,
+                       struct journal_lines *lines)
 {
     int64_t when;
     bool is_stderr;
     bool whole;
-    const char *text = parse(line, &when, &is_stderr, &whole);
+    const char *text = parse(entry, &when, &is_stderr, &whole);
+    bool begins;
+    int stream;
     FILE *to;
 
-    if (!text || (view->since_ns && when < view->since_ns) ||
-        (view->until_ns && when > view->until_ns))
+    if (!text)
         return;
+    stream = is_stderr ? 2 : 1;
     to = is_stderr ? stderr : stdout;
-    if (view->times)
-        fprintf(to, "%.*s ", (int)strcspn(line, " "), line);
-    length -= (size_t)(text - line);
+    begins = begins_line(lines, stream, whole);
+    if (begins)
+        lines->hidden[stream] = is_left_out(view, when);
+    if (lines->hidden[stream])
+        return;
+    if (view->times && begins)
+        fprintf(to, "%.*s ", (int)strcspn(entry, " "), entry);
+    length -= (size_t)(text - entry);
     /* The entry's own line feed stands for the command's. */
     if (length > 0 && text[length - 1] == '\n' && !whole)
         length--;
     fwrite(text, 1, length, to);
 }
 
-void journal_follow(FILE *from, const struct journal_view *view)
+void journal_follow(FILE *from, const struct journal_view *view,
+                    struct journal_lines *lines)
 {
     size_t capacity = 0;
-    char *line = NULL;
+    char *entry = NULL;
     ssize_t length;
 
     clearerr(from);
-    while ((length = getline(&line, &capacity, from)) > 0)
-        show_line(line, (size_t)length, view);
-    free(line);
+    while ((length = getline(&entry, &capacity, from)) > 0)
+        show_entry(entry, (size_t)length, view, lines);
+    free(entry);
     fflush(stdout);
 }
 
@@ -136,7 +146,7 @@ void journal_follow(FILE *from, const struct journal_view *view)
 /* Where a line begins, and what the entry before it left. */
 struct mark {
     long at;
-    struct inside inside;
+    struct journal_lines lines;
 };
 
 /* Read past (count) lines, or as many as there are: *passed. */
@@ -156,7 +166,7 @@ static struct mark pass_lines(FILE *from, uint64_t count, uint64_t *passed)
 
         now.at += length;
         if (!parse(line, &when, &is_stderr, &whole) ||
-            !begins_line(&now.inside, is_stderr ? 2 : 1, whole))
+            !begins_line(&now.lines, is_stderr ? 2 : 1, whole))
             continue;
         if (*passed == count) {
             now = before;
@@ -179,43 +189,19 @@ static struct mark find_tail(FILE *from, uint32_t count)
     return pass_lines(from, lines > count ? lines - count : 0, &lines);
 }
 
-/* The pieces of a line that began before (mark) are not of the last ones. */
-static void show_tail(FILE *from, const struct mark *mark,
-                      const struct journal_view *view)
-{
-    struct inside inside = mark->inside;
-    bool skips[3] = {false, inside.stream[1], inside.stream[2]};
-    size_t capacity = 0;
-    char *line = NULL;
-    ssize_t length;
-
-    while ((skips[1] || skips[2]) &&
-           (length = getline(&line, &capacity, from)) > 0) {
-        bool is_stderr = false;
-        bool whole = false;
-        int64_t when;
-        int stream;
-
-        if (!parse(line, &when, &is_stderr, &whole))
-            continue;
-        stream = is_stderr ? 2 : 1;
-        skips[stream] &= !begins_line(&inside, stream, whole);
-        if (!skips[stream])
-            show_line(line, (size_t)length, view);
-    }
-    free(line);
-    journal_follow(from, view);
-}
-
-void journal_show(FILE *from, const struct journal_view *view)
+void journal_show(FILE *from, const struct journal_view *view,
+                  struct journal_lines *lines)
 {
     struct mark mark;
 
-    if (view->tail == UINT32_MAX) {
-        journal_follow(from, view);
-        return;
+    *lines = (struct journal_lines){0};
+    if (view->tail != UINT32_MAX) {
+        mark = find_tail(from, view->tail);
+        if (fseek(from, mark.at, SEEK_SET) != 0)
+            return;
+        *lines = mark.lines;
+        /* What began before is not of the last ones. */
+        memcpy(lines->hidden, lines->inside, sizeof lines->hidden);
     }
-    mark = find_tail(from, view->tail);
-    if (fseek(from, mark.at, SEEK_SET) == 0)
-        show_tail(from, &mark, view);
+    journal_follow(from, view, lines);
 }

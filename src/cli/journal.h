@@ -26,7 +26,8 @@ void journal_add(struct journal *journal, int stream, const char *bytes,
                  size_t count);
 void journal_close(struct journal *journal);
 
-/* Which entries are wanted, and how they are shown. */
+/* Which lines are wanted, and how they are shown. A line has the time at which
+ * it began, and is shown with all of its pieces or not at all. */
 struct journal_view {
     int64_t since_ns; /* since 1970; 0: all       */
     int64_t until_ns; /* 0: all                   */
@@ -34,12 +35,20 @@ struct journal_view {
     bool times;       /* in front of each line    */
 };
 
+/* How the streams, 1 and 2, stand between two entries. */
+struct journal_lines {
+    bool inside[3]; /* of a line: its next piece is still to come */
+    bool hidden[3]; /* the line that the last entry was of        */
+};
+
 /*
  * Write the entries of (from), a stream at its beginning, to standard output
- * and standard error. Leaves it at its end, for journal_follow().
+ * and standard error. Leaves it at its end, and *lines for journal_follow().
  */
-void journal_show(FILE *from, const struct journal_view *view);
+void journal_show(FILE *from, const struct journal_view *view,
+                  struct journal_lines *lines);
 /* What came since then. */
-void journal_follow(FILE *from, const struct journal_view *view);
+void journal_follow(FILE *from, const struct journal_view *view,
+                    struct journal_lines *lines);
 
 #endif

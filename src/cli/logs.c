@@ -32,7 +32,7 @@ static const struct option logs_option_table[] = {
     {"tail", 'n', OPTION_STRING, FIELD(tail), "N",
      "only the last N lines, or all (the default)"},
     {"timestamps", 't', OPTION_FLAG, FIELD(times), NULL,
-     "the time in front of each line"},
+     "the time in front of each line, that of its beginning"},
 };
 
 static bool parse_tail(const char *text, uint32_t *ret)
@@ -92,7 +92,8 @@ static bool await_keeper(int keeper)
 }
 
 /* Until the keeper is gone; it says when there is more. */
-static void follow(FILE *from, int keeper, const struct journal_view *view)
+static void follow(FILE *from, int keeper, const struct journal_view *view,
+                   struct journal_lines *lines)
 {
     struct control_reader reader;
     int rc = 1;
@@ -103,7 +104,7 @@ static void follow(FILE *from, int keeper, const struct journal_view *view)
         if (rc == 1 && reader.header.type != CONTROL_MORE)
             rc = SM_ECLOSED;
         control_reader_done(&reader);
-        journal_follow(from, view);
+        journal_follow(from, view, lines);
     }
 }
 
@@ -111,6 +112,7 @@ static int show(const struct logs_options *options, const struct record *record,
                 const struct journal_view *view)
 {
     struct control_message message = {0};
+    struct journal_lines lines;
     int keeper = -1;
     int fd;
     FILE *from;
@@ -132,9 +134,9 @@ static int show(const struct logs_options *options, const struct record *record,
         if (keeper >= 0)
             control_send(keeper, CONTROL_FOLLOW, &message, NULL);
     }
-    journal_show(from, view);
+    journal_show(from, view, &lines);
     if (keeper >= 0) {
-        follow(from, keeper, view);
+        follow(from, keeper, view, &lines);
         close(keeper);
     }
     fclose(from);

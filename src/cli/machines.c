@@ -7,12 +7,17 @@
 #include "verbs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { GRACE_MAX_MS = 86400000 };
+enum {
+    GRACE_MAX_MS = 86400000,
+    /* So many are stopped side by side: each takes two descriptors. */
+    STOPS_MAX = 64
+};
 
 struct each_options {
     uint64_t grace_ms; /* UINT64_MAX: the machine's own */
-    uint32_t signal;
+    uint32_t signal;   /* 0: likewise                   */
     bool force;
 };
 
@@ -28,20 +33,19 @@ static int not_running(const struct record *record, struct sm_error *err)
                      record->name);
 }
 
-/* Ask one that may end while we do. 0 and *record as it is afterwards; 1: it
- * answered. */
-static int ask_or_reload(struct record *record, enum control_type type,
-                         const char *text, struct sm_exit_status *status,
-                         struct sm_error *err)
+/* Asked something, it had ended, or did while it was asked. */
+static bool is_gone(int rc)
+{
+    return rc == SM_ENOENT || rc == SM_ECLOSED;
+}
+
+/* The record of one that is_gone(), as it is now. SM_ENOENT: nobody wanted to
+ * see it again. */
+static int reload(struct record *record, struct sm_error *err)
 {
     struct record again;
-    int rc = control_ask(record, type, text, status, err);
+    int rc = record_find(record->home, record->id, &again, err);
 
-    if (rc == 0)
-        return 1;
-    if (rc != SM_ENOENT && rc != SM_ECLOSED)
-        return rc;
-    rc = record_find(record->home, record->id, &again, err);
     if (rc)
         return rc;
     record_done(record);
@@ -50,20 +54,6 @@ static int ask_or_reload(struct record *record, enum control_type type,
                ? text_fail(err, SM_ECLOSED, "the machine %s does not answer",
                            record->name)
                : 0;
-}
-
-static int stop_one(struct record *record, const struct each_options *options,
-                    struct sm_error *err)
-{
-    char text[32];
-    int rc;
-
-    if (!record_is_live(record))
-        return 0; /* as was asked for */
-    snprintf(text, sizeof text, "%lld", (long long)options->grace_ms);
-    rc = ask_or_reload(record, CONTROL_STOP, text, NULL, err);
-    /* One that nobody wanted to see again is gone: as good. */
-    return rc == 1 || rc == SM_ENOENT ? 0 : rc;
 }
 
 static int kill_one(struct record *record, const struct each_options *options,
@@ -114,7 +104,7 @@ static int remove_one(struct record *record, const struct each_options *options,
     if (record_is_live(record))
         rc = control_ask(record, CONTROL_STOP, "0", NULL, err);
     /* Gone in between is as good. */
-    if (rc && rc != SM_ENOENT && rc != SM_ECLOSED)
+    if (rc && !is_gone(rc))
         return rc;
     record_remove(record);
     events_note(record, "destroy", NULL, NULL);
@@ -129,11 +119,15 @@ static int wait_one(struct record *record, const struct each_options *options,
 
     (void)options;
     if (record_is_live(record)) {
-        rc = ask_or_reload(record, CONTROL_WAIT, NULL, &status, err);
-        if (rc == 1)
+        rc = control_ask(record, CONTROL_WAIT, NULL, &status, err);
+        if (!rc) {
             printf("%d\n", sm_exit_code(&status));
+            return 0;
+        }
+        if (is_gone(rc))
+            rc = reload(record, err);
         if (rc)
-            return rc == 1 ? 0 : rc;
+            return rc;
     }
     if (record->state == RECORD_DEAD)
         return text_fail(err, SM_EGUEST, "the machine %s died with its keeper",
@@ -142,21 +136,12 @@ static int wait_one(struct record *record, const struct each_options *options,
     return 0;
 }
 
-static int for_each(const struct verb *verb, char **names, each_fn *call,
-                    const struct each_options *options)
+static int for_each(const struct verb *verb, const char *home, char **names,
+                    each_fn *call, const struct each_options *options)
 {
     struct sm_error err;
-    char home[HOME_MAX];
     int status = 0;
 
-    if (!names[0]) {
-        complain("%s: which machine? see supermachine ps", verb->name);
-        return EXIT_OURS;
-    }
-    if (cli_home(home, &err)) {
-        complain("%s: %s", verb->name, err.message);
-        return EXIT_OURS;
-    }
     for (; *names; names++) {
         struct record record;
         int rc = record_find(home, *names, &record, &err);
@@ -177,24 +162,124 @@ static int for_each(const struct verb *verb, char **names, each_fn *call,
     return status;
 }
 
-static const struct each_options each_defaults = {.grace_ms = UINT64_MAX,
-                                                  .signal = 9};
+/* Whether the machines called (names) can be looked for, in (home). */
+static bool begin(const struct verb *verb, char **names, char home[HOME_MAX])
+{
+    struct sm_error err;
+
+    if (!names[0]) {
+        complain("%s: which machine? see supermachine ps", verb->name);
+        return false;
+    }
+    if (cli_home(home, &err)) {
+        complain("%s: %s", verb->name, err.message);
+        return false;
+    }
+    return true;
+}
 
 static int run_each(const struct verb *verb, void *values, char **words,
                     each_fn *call)
 {
-    const struct each_options *options = values;
+    char home[HOME_MAX];
 
-    if (options->grace_ms <= GRACE_MAX_MS || options->grace_ms == UINT64_MAX)
-        return for_each(verb, words, call, options);
-    complain("%s: --time: at most a day", verb->name);
-    return EXIT_OURS;
+    return begin(verb, words, home) ? for_each(verb, home, words, call, values)
+                                    : EXIT_OURS;
+}
+
+/* -------------------------------------------------------------- stopping -- */
+
+/* A machine that is asked to end. */
+struct stopping {
+    const char *name; /* as the user calls it */
+    struct record record;
+    bool found; /* the record is there */
+    int keeper; /* who says when it has ended, or less than 0: nobody does */
+    int rc;
+    struct sm_error err;
+};
+
+static void stop_begin(struct stopping *one, const char *home, const char *name,
+                       const struct each_options *options)
+{
+    struct control_message message = {0};
+
+    *one = (struct stopping){.name = name, .keeper = -1};
+    one->rc = record_find(home, name, &one->record, &one->err);
+    one->found = !one->rc;
+    /* One that has ended is as was asked for. */
+    if (!one->found || !record_is_live(&one->record))
+        return;
+    control_put(&message, "%lld", (long long)options->grace_ms);
+    if (options->signal)
+        control_put(&message, "%u", options->signal);
+    one->keeper =
+        control_ask_begin(&one->record, CONTROL_STOP, &message, &one->err);
+    if (one->keeper < 0)
+        one->rc = one->keeper;
+}
+
+/* Wait for its end. Returns the exit status. */
+static int stop_end(struct stopping *one)
+{
+    int rc = one->rc;
+
+    if (one->keeper >= 0)
+        rc = control_ask_end(&one->record, one->keeper, NULL, &one->err);
+    if (one->found && is_gone(rc))
+        rc = reload(&one->record, &one->err);
+    /* One that nobody wanted to see again is gone: as good. */
+    if (one->found && rc == SM_ENOENT)
+        rc = 0;
+    if (one->found)
+        record_done(&one->record);
+    if (rc)
+        complain("stop: %s", one->err.message);
+    else
+        printf("%s\n", one->name);
+    return rc ? 1 : 0;
+}
+
+/* Side by side; what became of them is told in the order of (names). */
+static int stop_all(const char *home, char **names,
+                    const struct each_options *options)
+{
+    struct stopping *list = calloc(STOPS_MAX, sizeof *list);
+    size_t begun = 0;
+    size_t ended = 0;
+    int status = 0;
+
+    if (!list) {
+        complain("stop: out of memory");
+        return EXIT_OURS;
+    }
+    while (names[ended]) {
+        if (names[begun] && begun - ended < STOPS_MAX) {
+            stop_begin(&list[begun % STOPS_MAX], home, names[begun], options);
+            begun++;
+        } else {
+            status |= stop_end(&list[ended % STOPS_MAX]);
+            ended++;
+        }
+    }
+    free(list);
+    return status;
 }
 
 static int run_stop(void *values, char **words)
 {
-    return run_each(&verb_stop, values, words, stop_one);
+    const struct each_options *options = values;
+    char home[HOME_MAX];
+
+    if (options->grace_ms > GRACE_MAX_MS && options->grace_ms != UINT64_MAX) {
+        complain("stop: --time: at most a day");
+        return EXIT_OURS;
+    }
+    return begin(&verb_stop, words, home) ? stop_all(home, words, options)
+                                          : EXIT_OURS;
 }
+
+/* ------------------------------------------------------------- the verbs -- */
 
 static int run_kill(void *values, char **words)
 {
@@ -261,7 +346,13 @@ static int run_rename(void *values, char **words)
     return 1;
 }
 
+static const struct each_options stop_defaults = {.grace_ms = UINT64_MAX};
+static const struct each_options kill_defaults = {.signal = 9};
+
 static const struct option stop_options[] = {
+    {"signal", 's', OPTION_SIGNAL, FIELD(signal), "SIGNAL",
+     "what asks the command to end, as TERM or 15 (default: what run "
+     "--stop-signal said, or TERM)"},
     {"time", 't', OPTION_TIME, FIELD(grace_ms), "TIME",
      "how long the command may take before it is killed: 10 or 1m30s (default: "
      "what run --stop-timeout said, or 10)"},
@@ -282,11 +373,11 @@ const struct verb verb_stop = {
     .usage = "[OPTIONS] MACHINE...",
     .summary = "Ask machines to end, then make them",
     .options = stop_options,
-    .option_count = 1,
+    .option_count = sizeof stop_options / sizeof stop_options[0],
     .group = VERB_MACHINES,
     .options_anywhere = true,
     .values_bytes = sizeof(struct each_options),
-    .defaults = &each_defaults,
+    .defaults = &stop_defaults,
     .run = run_stop,
 };
 
@@ -299,7 +390,7 @@ const struct verb verb_kill = {
     .group = VERB_MACHINES,
     .options_anywhere = true,
     .values_bytes = sizeof(struct each_options),
-    .defaults = &each_defaults,
+    .defaults = &kill_defaults,
     .run = run_kill,
 };
 
@@ -310,7 +401,6 @@ const struct verb verb_pause = {
     .group = VERB_MACHINES,
     .options_anywhere = true,
     .values_bytes = sizeof(struct each_options),
-    .defaults = &each_defaults,
     .run = run_pause,
 };
 
@@ -321,7 +411,6 @@ const struct verb verb_unpause = {
     .group = VERB_MACHINES,
     .options_anywhere = true,
     .values_bytes = sizeof(struct each_options),
-    .defaults = &each_defaults,
     .run = run_unpause,
 };
 
@@ -334,7 +423,6 @@ const struct verb verb_rm = {
     .group = VERB_MACHINES,
     .options_anywhere = true,
     .values_bytes = sizeof(struct each_options),
-    .defaults = &each_defaults,
     .run = run_rm,
 };
 
@@ -345,7 +433,6 @@ const struct verb verb_wait = {
     .group = VERB_MACHINES,
     .options_anywhere = true,
     .values_bytes = sizeof(struct each_options),
-    .defaults = &each_defaults,
     .run = run_wait,
 };
 

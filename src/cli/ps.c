@@ -246,6 +246,8 @@ const struct verb verb_ps = {
     .name = "ps",
     .usage = "[OPTIONS]",
     .summary = "List machines",
+    .details = "Of several filters with the same key one must fit, but of "
+               "labels all; of\nseveral keys all.",
     .options = ps_option_table,
     .option_count = sizeof ps_option_table / sizeof ps_option_table[0],
     .group = VERB_MACHINES,

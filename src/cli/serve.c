@@ -187,8 +187,9 @@ static void serve_kill(struct service *service, struct client *client,
     serve_failed(client, rc, &err);
 }
 
+/* (signal): a number; NULL: what the record says. */
 static void serve_stop(struct service *service, struct client *client,
-                       int grace_ms)
+                       int grace_ms, const char *signal)
 {
     struct keeper *keeper = service->keeper;
     int64_t kill_at =
@@ -200,7 +201,10 @@ static void serve_stop(struct service *service, struct client *client,
     if (keeper->record->state == RECORD_PAUSED &&
         sm_machine_resume(keeper->machine, NULL) == 0)
         keeper->record->state = RECORD_RUNNING;
-    sm_exec_signal(keeper->exec, (int)keeper->record->stop_signal, NULL);
+    sm_exec_signal(keeper->exec,
+                   signal ? (int)strtol(signal, NULL, 10)
+                          : (int)keeper->record->stop_signal,
+                   NULL);
     if (!service->killed &&
         (!service->kill_at_ms || kill_at < service->kill_at_ms))
         service->kill_at_ms = kill_at;
@@ -469,7 +473,7 @@ void serve_message(struct service *service, struct client *client)
         serve_kill(service, client, number);
         break;
     case CONTROL_STOP:
-        serve_stop(service, client, number);
+        serve_stop(service, client, number, second);
         break;
     case CONTROL_PAUSE:
     case CONTROL_RESUME:

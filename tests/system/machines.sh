@@ -23,9 +23,10 @@ status_of() {
 }
 
 # shellcheck disable=SC2016  # the guest expands these
-id=$(detach web --cidfile "$scratch/cid" --init -l tier=front --stop-signal USR1 -- sh -c '
+id=$(detach web --cidfile "$scratch/cid" --init -l tier=front -l zone=1 \
+    --stop-signal USR1 -- sh -c '
     trap "echo asked; exit 3" USR1
-    echo out; echo err >&2
+    printf o; sleep 0.2; echo ut; echo err >&2
     echo up >/tmp/up
     while :; do sleep 1; done')
 check machines/detached_prints_its_id grep -qE '^[0-9a-f]{64}$' <<<"$id"
@@ -46,6 +47,11 @@ for filter in name=we status=running label=tier label=tier=front \
 done
 check machines/ps_filter_leaves_out [ -z "$(supermachine ps -aq \
     -f label=tier=back)$(supermachine ps -q -f status=exited)" ]
+expect machines/ps_filters_of_a_key_are_a_choice 0 '^web$' supermachine ps \
+    -f name=db -f name=web -f label=tier=front -f label=zone \
+    --format '{{.Names}}'
+check machines/ps_filters_of_labels_all_hold [ -z "$(supermachine ps -aq \
+    -f label=tier=front -f label=zone=2)" ]
 expect machines/ps_bad_filter 125 'must be id=.* or ancestor=' \
     supermachine ps -f colour=red
 expect machines/exec_status 7 '^in$' \
@@ -103,6 +109,7 @@ expect machines/killed_caller_takes_its_command 0 '' supermachine exec web \
 
 check machines/logs_keep_streams_apart [ "$(supermachine logs web \
     2>"$scratch/err") $(cat "$scratch/err")" = 'out err' ]
+# One that came in pieces, too, has its time once.
 expect machines/logs_times 0 '^20[0-9-]{8}T[0-9:.]{18}Z out$' \
     supermachine logs -t web
 expect machines/logs_tail 0 '^$' supermachine logs --tail 0 web
@@ -154,6 +161,27 @@ supermachine exec stubborn sh -c 'until [ -e /tmp/up ]; do sleep 0.1; done'
 expect machines/stop_with_a_short_grace 0 '' supermachine stop -t 1 stubborn
 check machines/killed_after_the_grace [ "$(status_of stubborn)" = 'exited 137' ]
 supermachine rm stubborn >/dev/null
+
+# Several at once: the second ends while the first does not hear. Asked with the
+# right signal it does.
+detach deaf -- sh -c 'trap "" TERM; trap "exit 4" USR2; touch /tmp/up
+    while :; do sleep 0.2; done' >/dev/null
+detach quick -- sleep 1000 >/dev/null
+supermachine exec deaf sh -c 'until [ -e /tmp/up ]; do sleep 0.1; done'
+timeout 120 supermachine stop -t 100 deaf quick >"$scratch/stopped" &
+stopper=$!
+expect machines/stop_is_side_by_side 0 '^143$' \
+    timeout 30 supermachine wait quick
+check machines/stop_waits_for_each [ "$(status_of deaf)" = 'running ' ]
+expect machines/stop_with_a_signal 0 '^deaf$' \
+    timeout 60 supermachine stop --signal USR2 -t 100 deaf
+check machines/stopped_by_it [ "$(status_of deaf)" = 'exited 4' ]
+wait "$stopper"
+check machines/stop_tells_in_order [ "$(paste -sd' ' "$scratch/stopped")" = \
+    'deaf quick' ]
+expect machines/stop_bad_signal 125 'not a signal' supermachine stop -s X deaf
+expect machines/stop_one_of_none 1 'no machine' supermachine stop deaf none
+supermachine rm deaf quick >/dev/null
 detach doomed -- sleep 1000 >/dev/null
 expect machines/kill_with_a_signal 0 '' supermachine kill -s INT doomed
 check machines/ended_by_it [ "$(supermachine wait doomed)" = 130 ]

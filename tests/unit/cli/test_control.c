@@ -158,6 +158,74 @@ static void test_control_answers(void **state)
     control_reader_done(&reader);
 }
 
+/* What a keeper that listens on (listener) is asked: *fd is for the answer. */
+static void hear(int listener, enum control_type type, const char *text,
+                 int *fd)
+{
+    struct control_reader reader;
+
+    *fd = accept(listener, NULL, NULL);
+    assert_true(*fd >= 0);
+    control_reader_init(&reader);
+    assert_int_equal(control_read(&reader, *fd, true), 1);
+    assert_int_equal(reader.header.type, type);
+    assert_string_equal(control_next(&reader, NULL), text);
+    control_reader_done(&reader);
+}
+
+/* Several are asked before the first of them answers; the second never does. */
+static void test_control_many_are_asked_at_once(void **state)
+{
+    char folder[] = "/tmp/control-test-XXXXXX";
+    struct record record = {.id = "id", .name = "web"};
+    struct sm_exit_status status;
+    struct sm_error err;
+    int before = descriptors();
+    int listener;
+    int asked[2];
+    int heard[2];
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    record.folder = open(folder, O_RDONLY | O_DIRECTORY);
+    listener = control_listen(&record, &err);
+    assert_true(listener >= 0);
+    for (int i = 0; i < 2; i++) {
+        struct control_message message = {0};
+
+        control_put(&message, "%d", i);
+        asked[i] = control_ask_begin(&record, CONTROL_STOP, &message, &err);
+        assert_true(asked[i] >= 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct control_message message = {0};
+
+        hear(listener, CONTROL_STOP, i ? "1" : "0", &heard[i]);
+        control_put(&message, "1");
+        control_put(&message, "7");
+        if (i == 0)
+            assert_int_equal(
+                control_send(heard[i], CONTROL_ENDED, &message, NULL), 0);
+        else
+            free(message.bytes);
+        close(heard[i]);
+    }
+    assert_int_equal(control_ask_end(&record, asked[1], &status, &err),
+                     SM_ECLOSED);
+    assert_string_equal(err.message, "the machine web ended meanwhile");
+    assert_int_equal(control_ask_end(&record, asked[0], &status, &err), 0);
+    assert_true(status.exited);
+    assert_int_equal(status.code, 7);
+    close(listener);
+    assert_int_equal(control_ask_begin(&record, CONTROL_STOP,
+                                       &(struct control_message){0}, &err),
+                     SM_ENOENT);
+    unlinkat(record.folder, "control", 0);
+    close(record.folder);
+    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(descriptors(), before);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -170,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_control_more_descriptors_than_wanted_are_closed, open_pair,
             close_pair),
+        cmocka_unit_test(test_control_many_are_asked_at_once),
         cmocka_unit_test_setup_teardown(test_control_answers, open_pair,
                                         close_pair),
     };

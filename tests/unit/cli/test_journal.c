@@ -1,5 +1,6 @@
 /* test_journal.c: what a command wrote comes back, line by line. */
 #include "cli/journal.h"
+#include "cli/times.h"
 #include "unit.h"
 
 #include <fcntl.h>
@@ -33,12 +34,16 @@ static int end(void **state)
     return rmdir(folder);
 }
 
-/* What journal_show() prints on standard output; standard error is put to
- * (errors). */
-static char *shown(const struct journal_view *view, char **errors)
+static FILE *open_log(void)
 {
-    int fd = openat(record.folder, "log", O_RDONLY);
-    FILE *from = fdopen(fd, "r");
+    return fdopen(openat(record.folder, "log", O_RDONLY), "r");
+}
+
+/* What journal_show() prints of (from) on standard output, or journal_follow()
+ * if (goes_on); standard error is put to (errors). */
+static char *shown_of(FILE *from, const struct journal_view *view,
+                      struct journal_lines *lines, bool goes_on, char **errors)
+{
     FILE *before_out = stdout;
     FILE *before_err = stderr;
     char *out = NULL;
@@ -48,11 +53,20 @@ static char *shown(const struct journal_view *view, char **errors)
     *errors = NULL;
     stdout = open_memstream(&out, &size);
     stderr = open_memstream(errors, &error_size);
-    journal_show(from, view);
+    (goes_on ? journal_follow : journal_show)(from, view, lines);
     fclose(stdout);
     fclose(stderr);
     stdout = before_out;
     stderr = before_err;
+    return out;
+}
+
+static char *shown(const struct journal_view *view, char **errors)
+{
+    struct journal_lines lines;
+    FILE *from = open_log();
+    char *out = shown_of(from, view, &lines, false, errors);
+
     fclose(from);
     return out;
 }
@@ -142,6 +156,102 @@ static void test_journal_tail_counts_lines(void **state)
     free(line);
 }
 
+/* An entry of 10:00 and (second), as AT() has it. */
+static void add_entry(int second, const char *stream_and_text)
+{
+    char entry[128];
+    int count =
+        snprintf(entry, sizeof entry, "2026-11-22T10:00:%02d.000000000Z %s\n",
+                 second, stream_and_text);
+
+    assert_int_equal(write(journal.fd, entry, (size_t)count), count);
+}
+
+/* A line of standard output and one of standard error, in pieces that come in
+ * turn, and lines around them. */
+static void add_mixed_entries(void)
+{
+    add_entry(1, "stdout F one");
+    add_entry(2, "stdout P be");
+    add_entry(3, "stderr P er");
+    add_entry(4, "stdout P gun");
+    add_entry(5, "stderr F ror");
+    add_entry(6, "stdout F ");
+    add_entry(7, "stderr F more");
+    add_entry(8, "stdout F two");
+}
+
+#define AT(second) "2026-11-22T10:00:0" #second ".000000000Z "
+
+static void test_journal_stamps_lines_where_they_begin(void **state)
+{
+    struct journal_view view = {.tail = UINT32_MAX, .times = true};
+
+    (void)state;
+    add_mixed_entries();
+    expect(&view, AT(1) "one\n" AT(2) "begun\n" AT(8) "two\n",
+           AT(3) "error\n" AT(7) "more\n");
+    view.tail = 3;
+    expect(&view, AT(8) "two\n", AT(3) "error\n" AT(7) "more\n");
+    view.tail = 4;
+    expect(&view, AT(2) "begun\n" AT(8) "two\n",
+           AT(3) "error\n" AT(7) "more\n");
+}
+
+/* Whole lines, also where a time is between their pieces. */
+static void test_journal_times_are_those_of_lines(void **state)
+{
+    struct journal_view view = {.tail = UINT32_MAX};
+    int64_t third;
+
+    (void)state;
+    add_mixed_entries();
+    assert_true(times_parse("2026-11-22T10:00:03Z", 20, &third));
+    view.since_ns = third;
+    expect(&view, "two\n", "error\nmore\n");
+    view.since_ns = third + 1;
+    expect(&view, "two\n", "more\n");
+    view.since_ns = 0;
+    view.until_ns = third;
+    expect(&view, "one\nbegun\n", "error\n");
+    view.until_ns = third - 1;
+    expect(&view, "one\nbegun\n", "");
+    view.tail = 4;
+    expect(&view, "begun\n", "");
+}
+
+/* What is shown after a wait goes on where it was. */
+static void test_journal_follows_within_lines(void **state)
+{
+    struct journal_view view = {.tail = 2, .times = true};
+    struct journal_lines lines;
+    FILE *from;
+    char *got;
+    char *errors;
+
+    (void)state;
+    add_entry(1, "stdout P be");
+    add_entry(2, "stderr P er");
+    add_entry(3, "stderr F ror");
+    add_entry(4, "stderr P mo");
+    from = open_log();
+    got = shown_of(from, &view, &lines, false, &errors);
+    assert_string_equal(got, "");
+    assert_string_equal(errors, AT(2) "error\n" AT(4) "mo");
+    free(got);
+    free(errors);
+    add_entry(5, "stdout P gun");
+    add_entry(6, "stderr F re");
+    add_entry(7, "stdout F ");
+    add_entry(8, "stdout F two");
+    got = shown_of(from, &view, &lines, true, &errors);
+    assert_string_equal(got, AT(8) "two\n");
+    assert_string_equal(errors, "re\n");
+    free(got);
+    free(errors);
+    fclose(from);
+}
+
 static void test_journal_garbage_is_passed_over(void **state)
 {
     struct journal_view view = {.tail = UINT32_MAX};
@@ -167,6 +277,12 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(test_journal_tail_counts_lines, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(
+            test_journal_stamps_lines_where_they_begin, begin, end),
+        cmocka_unit_test_setup_teardown(test_journal_times_are_those_of_lines,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(test_journal_follows_within_lines,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(test_journal_garbage_is_passed_over,
                                         begin, end),
     };
