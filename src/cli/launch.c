@@ -272,19 +272,6 @@ static int run_command(struct run *run, struct sm_exit_status *status,
     return rc;
 }
 
-/* Nobody says so; but what else kills it then? The time counts from its start,
- * which is later than that of the record. */
-static bool was_timed_out(const struct run *run,
-                          const struct sm_exit_status *status)
-{
-    uint64_t timeout_ms = run->options->timeout_ms;
-
-    return timeout_ms != UINT64_MAX && !status->exited &&
-           status->signal == SIGKILL && !status->out_of_memory &&
-           record_now_ns() - run->record.created_ns >=
-               (int64_t)timeout_ms * 1000000;
-}
-
 static int exit_status(const struct run *run, int rc,
                        const struct sm_error *err,
                        const struct sm_exit_status *status)
@@ -298,7 +285,7 @@ static int exit_status(const struct run *run, int rc,
         complain("run: killed: out of memory: the machine has %llu MiB: see "
                  "--memory",
                  (unsigned long long)run->record.memory_bytes >> 20);
-    if (!rc && was_timed_out(run, status))
+    if (!rc && status->timed_out && !status->exited)
         complain("run: killed: its time was over: see --timeout");
     if (!rc)
         return sm_exit_code(status);
