@@ -340,7 +340,7 @@ static int run_here(const struct run_options *options, char **rest, int report,
 }
 
 bool run_begin(const struct run_options *options, char **words,
-               struct run_begun *ret)
+               const struct run_begun *before, struct run_begun *ret)
 {
     int ends[2];
 
@@ -349,10 +349,11 @@ bool run_begin(const struct run_options *options, char **words,
         complain("run: pipe: %s", strerror(errno));
         return false;
     }
-    ret->news = ends[0];
+    *ret = (struct run_begun){.news = ends[0], .before = before};
     ret->keeper = fork();
     if (ret->keeper == 0) {
-        close(ends[0]);
+        for (const struct run_begun *at = ret; at; at = at->before)
+            close(at->news);
         exit(run_here(options, words, ends[1], -1));
     }
     close(ends[1]);
@@ -392,8 +393,8 @@ int run_image(const struct run_options *options, char **words)
     int status = -1;
 
     if (options->detach)
-        return run_begin(options, words, &begun) ? run_await(&begun)
-                                                 : EXIT_OURS;
+        return run_begin(options, words, NULL, &begun) ? run_await(&begun)
+                                                       : EXIT_OURS;
     /* The command of a snapshot may have no terminal: that is known later. */
     if (terminal_is_here() && !options->snapshot)
         status = front_open(&options->detach_keys, &owner);
