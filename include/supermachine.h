@@ -644,9 +644,10 @@ enum sm_machine_state {
 SM_API enum sm_machine_state sm_machine_state(const struct sm_machine *machine);
 
 /*
- * A descriptor that is readable when sm_machine_dispatch() has something to do:
- * for poll, epoll, select and event loops. It belongs to (machine): do not
- * read, write or close it. Always the same one.
+ * A descriptor that is readable when sm_machine_dispatch() has something to do,
+ * or something has happened while you asked (machine) for something else: for
+ * poll, epoll, select and event loops. It belongs to (machine): do not read,
+ * write or close it. Always the same one.
  *
  * Returns      the descriptor, 0 or more, or SM_ELIMIT, SM_ENOMEM, SM_EIO.
  * Since        0.1

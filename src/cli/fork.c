@@ -32,11 +32,13 @@ static const struct option fork_option_table[] = {
      "forget each when it ends"},
 };
 
-/* One keeper for each, as `run -d` has it. */
+/* One keeper for each, as `run -d` has it. (all): those before (number), which
+ * counts from 1, and this one's place. */
 static bool begin_one(const struct fork_options *options,
                       const struct record *parent, const char *snapshot,
-                      uint32_t number, struct run_begun *ret)
+                      uint32_t number, struct run_begun *all)
 {
+    const struct run_begun *before = number > 1 ? &all[number - 2] : NULL;
     struct run_options run = run_defaults;
     char *nothing[] = {NULL};
     char *name = NULL;
@@ -57,7 +59,7 @@ static bool begin_one(const struct fork_options *options,
     run.stop_signal = parent->stop_signal;
     run.stop_timeout_ms = parent->stop_timeout_ms;
     run.interactive = parent->open_stdin;
-    begun = run_begin(&run, nothing, ret);
+    begun = run_begin(&run, nothing, before, &all[number - 1]);
     free(name);
     return begun;
 }
@@ -71,7 +73,7 @@ static int start_all(const struct fork_options *options,
     int status = 0;
 
     while (count < options->count &&
-           begin_one(options, parent, snapshot, count + 1, &begun[count]))
+           begin_one(options, parent, snapshot, count + 1, begun))
         count++;
     if (count < options->count)
         status = EXIT_OURS;

@@ -272,19 +272,6 @@ static int run_command(struct run *run, struct sm_exit_status *status,
     return rc;
 }
 
-/* Nobody says so; but what else kills it then? The time counts from its start,
- * which is later than that of the record. */
-static bool was_timed_out(const struct run *run,
-                          const struct sm_exit_status *status)
-{
-    uint64_t timeout_ms = run->options->timeout_ms;
-
-    return timeout_ms != UINT64_MAX && !status->exited &&
-           status->signal == SIGKILL && !status->out_of_memory &&
-           record_now_ns() - run->record.created_ns >=
-               (int64_t)timeout_ms * 1000000;
-}
-
 static int exit_status(const struct run *run, int rc,
                        const struct sm_error *err,
                        const struct sm_exit_status *status)
@@ -298,7 +285,7 @@ static int exit_status(const struct run *run, int rc,
         complain("run: killed: out of memory: the machine has %llu MiB: see "
                  "--memory",
                  (unsigned long long)run->record.memory_bytes >> 20);
-    if (!rc && was_timed_out(run, status))
+    if (!rc && status->timed_out && !status->exited)
         complain("run: killed: its time was over: see --timeout");
     if (!rc)
         return sm_exit_code(status);
@@ -353,7 +340,7 @@ static int run_here(const struct run_options *options, char **rest, int report,
 }
 
 bool run_begin(const struct run_options *options, char **words,
-               struct run_begun *ret)
+               const struct run_begun *before, struct run_begun *ret)
 {
     int ends[2];
 
@@ -362,10 +349,11 @@ bool run_begin(const struct run_options *options, char **words,
         complain("run: pipe: %s", strerror(errno));
         return false;
     }
-    ret->news = ends[0];
+    *ret = (struct run_begun){.news = ends[0], .before = before};
     ret->keeper = fork();
     if (ret->keeper == 0) {
-        close(ends[0]);
+        for (const struct run_begun *at = ret; at; at = at->before)
+            close(at->news);
         exit(run_here(options, words, ends[1], -1));
     }
     close(ends[1]);
@@ -405,8 +393,8 @@ int run_image(const struct run_options *options, char **words)
     int status = -1;
 
     if (options->detach)
-        return run_begin(options, words, &begun) ? run_await(&begun)
-                                                 : EXIT_OURS;
+        return run_begin(options, words, NULL, &begun) ? run_await(&begun)
+                                                       : EXIT_OURS;
     /* The command of a snapshot may have no terminal: that is known later. */
     if (terminal_is_here() && !options->snapshot)
         status = front_open(&options->detach_keys, &owner);

@@ -209,7 +209,7 @@ static int plan_warming(struct run *run, struct sm_error *err)
 {
     const struct run_options *options = run->options;
     struct warming *warming = &run->warming;
-    const struct warm_kind kind = {
+    struct warm_kind kind = {
         .machine = run->record.config,
         .hostname = options->hostname,
         .kernel = options->kernel,
@@ -226,6 +226,7 @@ static int plan_warming(struct run *run, struct sm_error *err)
     if (!ready_plan_make(&warming->plan, run->record.config, options->ready,
                          image_program))
         return text_fail(err, SM_ENOMEM, "out of memory");
+    kind.way = warming->plan.way;
     return warm_name(&kind, warming->name, err);
 }
 

@@ -63,12 +63,14 @@ int run_image(const struct run_options *options, char **words);
 struct run_begun {
     pid_t keeper;
     int news;
+    const struct run_begun *before;
 };
 
-/* A child makes the machine and stays behind. False, and said on standard
+/* A child makes the machine and stays behind. (before): the last one that was
+ * begun and nobody has waited for; NULL: none. False, and said on standard
  * error: there is none. What (options) and (words) point to may go. */
 bool run_begin(const struct run_options *options, char **words,
-               struct run_begun *ret);
+               const struct run_begun *before, struct run_begun *ret);
 
 /* Once for each that was begun: waits until its machine is up and prints the
  * ID, or until the child has said why not. Returns the exit status. */

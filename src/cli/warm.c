@@ -70,8 +70,8 @@ int warm_name(const struct warm_kind *kind, char to[SM_SNAPSHOT_NAME_MAX + 1],
     put_file(file, &st);
     put_word(file, "hostname", kind->hostname);
     put_word(file, "ready", kind->ready);
-    fprintf(file, "tty %d stdin %d timeout %llu\n", kind->tty, kind->open_stdin,
-            (unsigned long long)kind->timeout_ms);
+    fprintf(file, "way %d tty %d stdin %d timeout %llu\n", (int)kind->way,
+            kind->tty, kind->open_stdin, (unsigned long long)kind->timeout_ms);
     if (fclose(file) != 0) {
         free(text);
         return text_fail(err, SM_ENOMEM, "out of memory");

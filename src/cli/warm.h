@@ -5,9 +5,9 @@
  *   all that makes its machine and its program what they are: the image's
  *   digest, what the command line says over the image, the machine's size, its
  *   kernel, the command's time, and how it was seen that it was ready. Whoever
- * asks for the same finds it, whoever asks for anything else does not, and
- * nobody keeps a list. Names, labels and life-times are not in it, for these
- * are a machine's own.
+ *   asks for the same finds it, whoever asks for anything else does not, and
+ *   nobody keeps a list. Names, labels and life-times are not in it, for these
+ *   are a machine's own.
  *
  *   They are made again when they are wanted: one that is of no use here any
  *   more is removed by who finds it, and all of them go with `prune`.
@@ -22,6 +22,9 @@ struct warm_kind {
     const char *hostname;
     const char *kernel; /* the file, NULL: ours              */
     const char *ready;  /* --ready                           */
+    /* The image's own words for it count for its own program alone, which may
+     * be called by its words, too. */
+    enum ready_way way;
     bool tty;
     bool open_stdin;
     uint64_t timeout_ms; /* the command's: it runs on in the snapshot */

@@ -21,6 +21,7 @@ void event_add(struct machine *machine, enum sm_event_kind kind, uint32_t pid,
         (struct sm_event){.kind = kind, .pid = pid, .time_ns = clock_wall_ns()};
     snprintf(event->detail, sizeof event->detail, "%s", detail);
     events->ready = true;
+    machine_tell(machine);
 }
 
 int machine_next_event(struct machine *machine, uint32_t timeout_ms,

@@ -129,6 +129,7 @@ struct machine {
     bool pause_answered;
     uint64_t features; /* of the agent: AGENT_CAN_* */
     bool exposed;      /* somebody waits for machine_fd() */
+    bool untold;       /* something to ask for has come since a dispatch */
     struct worker_steps steps;
     int log_fd;
     pthread_mutex_t lock; /* all below, and the programs' requests */
@@ -185,6 +186,9 @@ void machine_take_processes(void *context, const uint8_t *bytes, size_t count,
                             bool last);
 /* Something was asked for outside of the loop: have machine_fd() show it. */
 void machine_nudge(struct machine *machine);
+/* There is something new to ask for. If it was a call about something else that
+ * met it, machine_fd() shows it until machine_dispatch(). */
+void machine_tell(struct machine *machine);
 /* Put program_fd() right. */
 void program_notify(struct program *program);
 /* Send what program_signal() and program_resize() left. */

@@ -42,6 +42,7 @@ static void started(void *context, uint32_t pid)
 
     (void)pid;
     program->started = true;
+    machine_tell(program->machine);
 }
 
 static void ended(void *context, const struct exec_end *end)
@@ -53,6 +54,7 @@ static void ended(void *context, const struct exec_end *end)
     program->bytes[AGENT_OUT].ended = program->bytes[AGENT_ERR].ended = true;
     set_ready(program, AGENT_OUT);
     set_ready(program, AGENT_ERR);
+    machine_tell(program->machine);
 }
 
 static void output(void *context, enum agent_stream stream, const uint8_t *from,
@@ -68,6 +70,7 @@ static void output(void *context, enum agent_stream stream, const uint8_t *from,
         exec_close_stream(program->exec, stream);
     }
     set_ready(program, stream);
+    machine_tell(program->machine);
 }
 
 static void writable(void *context)
@@ -76,6 +79,7 @@ static void writable(void *context)
 
     program->bytes[AGENT_IN].ready = true;
     program_notify(program);
+    machine_tell(program->machine);
 }
 
 static const struct exec_events exec_events = {

@@ -25,6 +25,8 @@ bool machine_turn(struct machine *machine, const bool *flag,
     loop_timer_stop(machine->deadline);
     if (waits && machine->exposed)
         loop_drive(machine->loop);
+    if (machine->untold)
+        machine_nudge(machine);
     return *flag || machine->state == MACHINE_STOPPED;
 }
 
@@ -32,6 +34,11 @@ void machine_nudge(struct machine *machine)
 {
     if (machine->exposed)
         loop_wake(machine->loop);
+}
+
+void machine_tell(struct machine *machine)
+{
+    machine->untold = true;
 }
 
 int machine_fd(struct machine *machine, struct sm_error *err)
@@ -47,6 +54,8 @@ int machine_fd(struct machine *machine, struct sm_error *err)
 void machine_dispatch(struct machine *machine)
 {
     loop_drive(machine->loop);
+    /* Whoever dispatches asks for everything next. */
+    machine->untold = false;
 }
 
 enum machine_state machine_state(const struct machine *machine)

@@ -236,15 +236,16 @@ static int fetch_ranges(const struct gmem_image *image, uint8_t *host,
     return rc;
 }
 
-static void *map_image(const struct gmem_image *image, uint64_t offset,
-                       uint64_t bytes, struct sm_error *err)
+static int map_image(const struct gmem_image *image, uint64_t offset,
+                     uint64_t bytes, uint8_t **ret, struct sm_error *err)
 {
-    void *host = pages_map_copy(bytes, image->fd, offset, err);
+    uint8_t *host = pages_map_copy(bytes, image->fd, offset, err);
+    int rc = host ? fetch_ranges(image, host, offset, bytes, err) : SM_ENOMEM;
 
-    if (!host || fetch_ranges(image, host, offset, bytes, err) == 0)
-        return host;
-    pages_unmap(host, bytes);
-    return NULL;
+    if (rc && host)
+        pages_unmap(host, bytes);
+    *ret = host;
+    return rc ? wrap(err, rc, "guest memory") : 0;
 }
 
 int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes,
@@ -252,7 +253,7 @@ int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes,
 {
     uint64_t offset = gmem_total_bytes(mem);
     uint64_t *dropped;
-    void *host;
+    uint8_t *host;
     int rc = check_place(mem, at, bytes, err);
 
     if (rc)
@@ -261,9 +262,9 @@ int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes,
     if (mem->image.fd < 0 || offset > mem->image.bytes ||
         bytes > mem->image.bytes - offset)
         return fail(err, SM_EINVAL, "guest memory: its image has no more");
-    host = map_image(&mem->image, offset, bytes, err);
-    if (!host)
-        return wrap(err, SM_ENOMEM, "guest memory");
+    rc = map_image(&mem->image, offset, bytes, &host, err);
+    if (rc)
+        return rc;
     dropped = pages_map(set_bytes(bytes), err);
     if (!dropped) {
         pages_unmap(host, bytes);

@@ -95,7 +95,8 @@ int gmem_check_ranges(const struct gmem_range *range, size_t count,
 /* As gmem_add(), filled with what follows in the image upon the regions that
  * are there already: they are added in ascending order. Pages are shared with
  * the files until they are written to, and the files never change
- * (pages_map_copy()). SM_EINVAL also if the image has no more. */
+ * (pages_map_copy()); those of small ranges are read at once. SM_EINVAL also if
+ * the image has no more; SM_EIO and the like if a file cannot be read. */
 int gmem_add_copy(struct gmem *mem, struct gpa at, uint64_t bytes,
                   struct sm_error *err);
 /* The same over (host), which the caller keeps mapped until gmem_done(), and

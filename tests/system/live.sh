@@ -89,6 +89,16 @@ check live/children_have_its_other_labels \
     [ "$(sm ps -q --filter label=app=count | wc -l)" = 4 ]
 check live/and_not_the_one_replaced \
     [ "$(sm ps --filter label=role=parent --format '{{.Names}}')" = first ]
+count_pipes() {
+    local keeper
+    keeper=$(sm inspect --format '{{.State.Pid}}' "$1")
+    [ -d "/proc/$keeper/fd" ] || echo "$1 has gone"
+    find "/proc/$keeper/fd" -lname 'pipe:*' | wc -l
+}
+# shellcheck disable=SC2086  # three words
+set -- $children
+check live/children_hold_nothing_of_each_other \
+    [ "$(count_pipes "$1")" = "$(count_pipes "$3")" ]
 sm exec first sh -c 'echo after >/after'
 for child in $children; do
     expect live/child_answers 0 '^[0-9]+$' sm exec "$child" cat /count

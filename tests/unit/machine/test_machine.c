@@ -5,8 +5,10 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct machine_paths paths = {.home = "/no/such/home",
                                            .runtime_dir = "/no/such/runtime"};
@@ -163,6 +165,66 @@ static void test_machine_cost_counts_from_the_first_step(void **state)
     machine_free(machine);
 }
 
+static bool is_readable(int fd)
+{
+    struct pollfd list = {.fd = fd, .events = POLLIN};
+
+    return poll(&list, 1, 0) == 1;
+}
+
+/* As long as there is a byte in the pipe. */
+struct news {
+    struct machine *machine;
+    int ends[2];
+};
+
+static void something_happens(void *context, unsigned events)
+{
+    const struct news *news = context;
+    char byte;
+
+    (void)events;
+    assert_int_equal(read(news->ends[0], &byte, 1), 1);
+    event_add(news->machine, SM_EVENT_OUT_OF_MEMORY, 1, "x");
+}
+
+/* Who asks for one thing after the other may meet news of the first one with
+ * the second, and would wait for them for ever. */
+static void test_machine_fd_shows_what_another_call_has_met(void **state)
+{
+    static const bool never = false;
+    static const uint32_t timeouts_ms[] = {SM_NOWAIT, 1};
+    struct news news = {.machine = make_machine("a")};
+    struct loop_watch *watch;
+    int fd = machine_fd(news.machine, NULL);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(pipe2(news.ends, O_CLOEXEC), 0);
+    assert_int_equal(loop_watch(news.machine->loop, news.ends[0], LOOP_READ,
+                                something_happens, &news, &watch, NULL),
+                     0);
+    machine_dispatch(news.machine);
+    assert_false(is_readable(fd));
+    for (size_t i = 0; i < ARRAY_LEN(timeouts_ms); i++) {
+        assert_int_equal(write(news.ends[1], "", 1), 1);
+        machine_turn(news.machine, &never, timeouts_ms[i]);
+        assert_int_equal(news.machine->events.count, i + 1);
+        assert_true(is_readable(fd));
+        /* Also after one that met nothing. */
+        machine_turn(news.machine, &never, SM_NOWAIT);
+        assert_true(is_readable(fd));
+        machine_dispatch(news.machine);
+        assert_false(is_readable(fd));
+        machine_turn(news.machine, &never, SM_NOWAIT);
+        assert_false(is_readable(fd));
+    }
+    loop_unwatch(watch);
+    machine_free(news.machine);
+    close(news.ends[0]);
+    close(news.ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_machine_that_cannot_start_is_stopped),
         cmocka_unit_test(test_machine_log_is_the_end_of_what_was_printed),
         cmocka_unit_test(test_machine_cost_counts_from_the_first_step),
+        cmocka_unit_test(test_machine_fd_shows_what_another_call_has_met),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
