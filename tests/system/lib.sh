@@ -43,7 +43,14 @@ smaps_of() {
     echo "$inside $beside"
 }
 
-# run_in [OPTION...] -- COMMAND...: a command in the demo image.
+# worker_of MACHINE: the process that has it, whoever else has started one since.
+worker_of() {
+    pgrep -x supermachine-vm -P \
+        "$(supermachine inspect --format '{{.State.Pid}}' "$1")"
+}
+
+# run_in [OPTION...] -- COMMAND...: a command in the demo image, which has some
+# hundred times as long as it takes, or `limit` seconds.
 run_in() {
     local options=()
     while [ "$1" != -- ]; do
@@ -51,7 +58,7 @@ run_in() {
         shift
     done
     shift
-    timeout 120 supermachine run "${options[@]}" "oci:$image" "$@"
+    timeout "${limit:-300}" supermachine run "${options[@]}" "oci:$image" "$@"
 }
 
 # expect NAME STATUS PATTERN COMMAND...: runs COMMAND with no input; passes if
@@ -85,14 +92,16 @@ our_processes() {
     pgrep -x 'supermachine.*' || true
 }
 
-# Wait until none of our processes is left, at most 10 s each; an event, not a
-# poll: tail waits for the end of the process.
+# Wait until none of our processes is left, nor any that one of them has started
+# meanwhile, at most 60 s each; an event, not a poll: tail waits for the end of
+# the process.
 await_gone() {
-    local pid
-    for pid in $(our_processes); do
-        timeout 10 tail --pid="$pid" -f /dev/null || return 1
+    local pid pids
+    while pids=$(our_processes) && [ -n "$pids" ]; do
+        for pid in $pids; do
+            timeout 60 tail --pid="$pid" -f /dev/null || return 1
+        done
     done
-    [ -z "$(our_processes)" ]
 }
 
 # What a run may leave: images. Everything else is listed here. What a killed

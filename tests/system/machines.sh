@@ -28,7 +28,7 @@ id=$(detach web --cidfile "$scratch/cid" --init -l tier=front -l zone=1 \
     trap "echo asked; exit 3" USR1
     printf o; sleep 0.2; echo ut; echo err >&2
     echo up >/tmp/up
-    while :; do sleep 1; done')
+    sleep 1000000 & wait')
 check machines/detached_prints_its_id grep -qE '^[0-9a-f]{64}$' <<<"$id"
 check machines/cidfile_has_it [ "$id" = "$(cat "$scratch/cid")" ]
 expect machines/cidfile_is_not_overwritten 125 'cidfile.*exists' \
@@ -73,8 +73,8 @@ expect machines/exec_not_executable 126 'not executable' \
 expect machines/exec_config 0 '^x /tmp 1000 '"${id:0:12}"'$' \
     supermachine exec -e A=x -w /tmp -u 1000 web \
     sh -c 'echo $A $PWD $(id -u) $(hostname)'
-expect machines/exec_sees_the_same_machine 0 '^up$' \
-    supermachine exec web cat /tmp/up
+expect machines/exec_sees_the_same_machine 0 '^up$' supermachine exec web \
+    sh -c 'until [ -s /tmp/up ]; do sleep 0.1; done; cat /tmp/up'
 copied=$(head -c 3000000 /dev/urandom | tee "$scratch/sent" |
     supermachine exec web cat | sha256sum)
 check machines/exec_carries_bytes [ "$copied" = \
@@ -115,7 +115,7 @@ expect machines/logs_times 0 '^20[0-9-]{8}T[0-9:.]{18}Z out$' \
 expect machines/logs_tail 0 '^$' supermachine logs --tail 0 web
 # shellcheck disable=SC2016
 expect machines/logs_follow_ends_with_its_reader 0 '' bash -c \
-    'timeout 20 supermachine logs -f web | grep -qm1 out
+    'timeout 60 supermachine logs -f web | grep -qm1 out
     exit "${PIPESTATUS[0]}"'
 expect machines/logs_bad_time 125 'since' supermachine logs --since x web
 

@@ -24,7 +24,7 @@
 #define CGROUP_ROOT_2 "/sys/fs/cgroup/unified"
 #define CGROUP_ROOT   "/sys/fs/cgroup"
 
-enum { SOCKETS_AT_ONCE = 8, TEST_SECONDS = 120 };
+enum { SOCKETS_AT_ONCE = 8, TEST_SECONDS = 600 };
 
 static int fake_setup(void *context, const struct agent_setup *setup,
                       struct sm_error *err)

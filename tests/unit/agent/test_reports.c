@@ -155,8 +155,12 @@ static void test_memory_of_one_that_is_gone_counts_for_who_fails(void **state)
     struct run later;
 
     (void)state;
-    run_init(&run, &stand, "read x; exit 3");
+    /* Whatever time the next steps take, it waits for a line meanwhile. */
+    run_init(&run, &stand, "echo ready; read x; exit 3");
+    run.options.ports[AGENT_IN].kind = EXEC_BYTES;
     run_start(&run);
+    while (run.out.size < 6)
+        loop_turn(stand.loop, -1);
     /* No process has such a number. */
     kernel_kills("Out of memory", 0x7ffffff0);
     stand_sync(&stand);

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WATCHDOG_S = 60, CHANNEL_FD = PROCESS_FD_FIRST, FDS_GIVEN = 6 };
+enum { WATCHDOG_S = 600, CHANNEL_FD = PROCESS_FD_FIRST, FDS_GIVEN = 6 };
 
 static uint8_t in[CHANNEL_BYTES_MAX];
 

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { WATCHDOG_S = 60 };
+enum { WATCHDOG_S = 600 };
 
 static uint8_t buffer[CHANNEL_BYTES_MAX];
 

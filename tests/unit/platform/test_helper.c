@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WATCHDOG_S = 60, ANSWER_MAX = 1000 };
+enum { WATCHDOG_S = 600, ANSWER_MAX = 1000 };
 
 static int run(const char *script, const char *input, uint32_t timeout_ms,
                struct buf *answer, int *status)

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum {
-    WATCHDOG_S = 60,
+    WATCHDOG_S = 600,
     FIRST_MARK = 'a' /* in the files that are handed over: a, b, c ... */
 };
 

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WATCHDOG_S = 60, PAGE = 4096 };
+enum { WATCHDOG_S = 600, PAGE = 4096 };
 
 static void stop(void *context, unsigned events)
 {
