@@ -25,6 +25,9 @@ bool machine_turn(struct machine *machine, const bool *flag,
     loop_timer_stop(machine->deadline);
     if (waits && machine->exposed)
         loop_drive(machine->loop);
+    /* Whoever waits for machine_fd() has not heard of it in here. */
+    if (machine->saving.over)
+        machine_nudge(machine);
     return *flag || machine->state == MACHINE_STOPPED;
 }
 
@@ -81,6 +84,10 @@ int machine_pause(struct machine *machine, bool pause, struct sm_error *err)
     enum machine_state wanted = pause ? MACHINE_PAUSED : MACHINE_RUNNING;
     int rc;
 
+    /* What is asked to stand still for a snapshot must be able to. */
+    if (machine->saving.step == SAVING_HOLDING ||
+        machine->saving.step == SAVING_TAKING)
+        machine_turn(machine, &machine->saving.went_on, 0);
     if (machine->state == wanted)
         return 0;
     if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
