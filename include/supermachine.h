@@ -1262,13 +1262,20 @@ SM_API int sm_copy(const struct sm_copy_config *config, uint64_t *ret_bytes,
  * sm_store_prune(). */
 #define SM_SNAPSHOT_TEMPORARY 4u
 
+/* The call does not wait: it begins the snapshot and returns 1. Whatever call
+ * waits for the machine, or dispatches it, gets on with that; the same call
+ * again, after each of them, returns 1 until it is over, and then what became
+ * of it. */
+#define SM_SNAPSHOT_NOWAIT 8u
+
 struct sm_snapshot_config {
     size_t size;
     /* What it is to be called. NULL only with SM_SNAPSHOT_TEMPORARY. */
     const char *name;
     uint32_t flags; /* SM_SNAPSHOT_* */
-    /* The time until the machine goes on, in milliseconds; 0: 30 000. What is
-     * written afterwards takes as long as it takes. */
+    /* The time for the machine to stand still, and for it to go on, in
+     * milliseconds; 0: 30 000. What is written afterwards takes as long as it
+     * takes. */
     uint32_t timeout_ms;
     /* The command whose streams go on in machines of the snapshot
      * (sm_exec_config.resume). NULL: the first one that was made before the
@@ -1293,13 +1300,19 @@ struct sm_snapshot_info {
  * would survive a loss of power; the machine went on long before. Its commands'
  * streams are carried meanwhile.
  *
+ * With SM_SNAPSHOT_NOWAIT the machine's other calls may be made meanwhile. The
+ * name and the flags are the same each time; the last call lets the snapshot be
+ * seen, and syncs its folder, which takes a moment. A machine makes one at a
+ * time; if it is freed before that, nothing is left of the snapshot.
+ *
  * ret          may be NULL.
  * Returns      0, or SM_EINVAL (name, flags), SM_EEXIST (the name is taken:
  *              SM_SNAPSHOT_REPLACE), SM_ESTATE (machine not started, paused or
  *              stopped; (command) has ended), SM_ETIMEOUT, SM_ENOSPC,
  *              SM_ENOTSUP (its agent cannot), SM_EGUEST (it ended meanwhile, or
- *              its agent failed), SM_EACCES, SM_ENOMEM, SM_EIO. Whatever it
- *              returns, (machine) goes on as if nothing had happened.
+ *              its agent failed), SM_EBUSY (another one is being made),
+ *              SM_EACCES, SM_ENOMEM, SM_EIO; 1: see SM_SNAPSHOT_NOWAIT.
+ *              Whatever it is, (machine) goes on as if nothing had happened.
  * Blocks.      Since 0.1
  */
 SM_API int sm_snapshot_create(struct sm_machine *machine,

@@ -41,7 +41,11 @@ struct sm_machine {
     char *image; /* its digest */
     char *image_name;
     struct image_strings labels;
+    struct keeping *keeping; /* a snapshot that is being made, or NULL */
 };
+
+/* snapshot.c: what there is of it goes. Behind machine_free(). NULL is fine. */
+void keeping_free(struct keeping *keeping);
 
 /* What a machine is made of: an image or a snapshot. */
 struct machine_source {

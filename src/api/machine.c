@@ -268,6 +268,7 @@ void sm_machine_free(struct sm_machine *machine)
     assert(machine->magic == MACHINE_MAGIC);
     machine->magic = 0;
     machine_free(machine->machine);
+    keeping_free(machine->keeping);
     if (machine->rootfs_fd >= 0)
         close(machine->rootfs_fd);
     if (machine->snapshot)

@@ -13,7 +13,17 @@
 enum { CAPTURE_TIMEOUT_MS = 30000, FORKS_MAX = 256 };
 
 #define FLAGS_KNOWN                                                            \
-    (SM_SNAPSHOT_FULL | SM_SNAPSHOT_REPLACE | SM_SNAPSHOT_TEMPORARY)
+    (SM_SNAPSHOT_FULL | SM_SNAPSHOT_REPLACE | SM_SNAPSHOT_TEMPORARY |          \
+     SM_SNAPSHOT_NOWAIT)
+
+/* A snapshot that is being made, until somebody hears what became of it. */
+struct keeping {
+    char *name; /* NULL: it is temporary */
+    uint32_t flags;
+    uint64_t begun_ns;
+    struct shelf_folder *folder;
+    struct shelf_snapshot snapshot; /* the machine fills it in */
+};
 
 void sm_snapshot_config_init(struct sm_snapshot_config *config)
 {
@@ -82,22 +92,6 @@ static int describe(const struct sm_machine *machine,
     return snapshots_architecture(&to->origin.architecture, err);
 }
 
-static int capture(struct sm_machine *machine,
-                   const struct machine_capture *config,
-                   struct shelf_snapshot *ret, struct machine_captured *figures,
-                   struct sm_error *err)
-{
-    int rc = describe(machine, &ret->manifest, err);
-
-    if (!rc)
-        rc = machine_enter(machine, err);
-    if (rc)
-        return rc;
-    rc = machine_capture(machine->machine, config, ret, figures, err);
-    machine_leave(machine);
-    return rc;
-}
-
 /* ---- keeping ---- */
 
 static int keep_size(void *context, const struct shelf_item *item,
@@ -111,26 +105,25 @@ static int keep_size(void *context, const struct shelf_item *item,
 }
 
 /* Out of the files that were captured a snapshot of that name. */
-static int put_on_shelf(const char *home, struct shelf_folder *folder,
-                        struct shelf_snapshot *snapshot,
-                        const struct sm_snapshot_config *config,
+static int put_on_shelf(const char *home, struct keeping *keeping,
                         struct sm_snapshot_info *info, struct sm_error *err)
 {
+    struct shelf_snapshot *snapshot = &keeping->snapshot;
     const struct shelf_finish finish = {
-        .name = config->name,
-        .replace = (config->flags & SM_SNAPSHOT_REPLACE) != 0,
+        .name = keeping->name,
+        .replace = (keeping->flags & SM_SNAPSHOT_REPLACE) != 0,
     };
     int rc = 0;
 
     for (unsigned file = 0; file < SNAPSHOT_FILES && !rc; file++)
         if (snapshot->fds[file] >= 0)
-            rc = shelf_add(folder, file, snapshot->fds[file], err);
+            rc = shelf_add(keeping->folder, file, snapshot->fds[file], err);
     if (!rc)
-        rc =
-            shelf_finish(folder, &snapshot->manifest, &finish, info->name, err);
+        rc = shelf_finish(keeping->folder, &snapshot->manifest, &finish,
+                          info->name, err);
     /* Somebody may have removed it already; and nobody asks of one that will
      * not last. */
-    if (!rc && config->name)
+    if (!rc && keeping->name)
         shelf_look(home, info->name, keep_size, &info->bytes, NULL);
     return rc;
 }
@@ -156,10 +149,42 @@ static int check_snapshot_config(const struct sm_machine *machine,
     return temporary ? 0 : shelf_check_name(config->name, err);
 }
 
-static int create(struct sm_machine *machine,
-                  const struct sm_snapshot_config *config,
-                  struct shelf_folder *folder, struct shelf_snapshot *snapshot,
-                  struct sm_snapshot_info *info, struct sm_error *err)
+void keeping_free(struct keeping *keeping)
+{
+    if (!keeping)
+        return;
+    shelf_free(keeping->folder);
+    shelf_snapshot_done(&keeping->snapshot);
+    free(keeping->name);
+    free(keeping);
+}
+
+static int keeping_new(const char *home,
+                       const struct sm_snapshot_config *config,
+                       struct keeping **ret, struct sm_error *err)
+{
+    struct keeping *keeping = calloc(1, sizeof *keeping);
+    int rc;
+
+    if (!keeping)
+        return fail(err, SM_ENOMEM, "snapshot: out of memory");
+    keeping->begun_ns = clock_monotonic_ns();
+    keeping->flags = config->flags;
+    shelf_snapshot_init(&keeping->snapshot);
+    if (config->name)
+        keeping->name = strdup(config->name);
+    rc = config->name && !keeping->name
+             ? fail(err, SM_ENOMEM, "snapshot: out of memory")
+             : shelf_begin(home, &keeping->folder, err);
+    if (rc)
+        keeping_free(keeping);
+    else
+        *ret = keeping;
+    return rc;
+}
+
+static int begin(struct sm_machine *machine,
+                 const struct sm_snapshot_config *config, struct sm_error *err)
 {
     const struct machine_capture wanted = {
         .full = (config->flags & SM_SNAPSHOT_FULL) != 0,
@@ -168,20 +193,79 @@ static int create(struct sm_machine *machine,
         .timeout_ms =
             config->timeout_ms ? config->timeout_ms : CAPTURE_TIMEOUT_MS,
     };
-    struct machine_paths paths = host_paths(machine->host);
-    struct machine_captured figures = {0};
-    uint64_t begun_ns = clock_monotonic_ns();
-    int rc = capture(machine, &wanted, snapshot, &figures, err);
+    const char *home = machine->host->home;
+    struct keeping *keeping;
+    int rc = 0;
 
-    if (!rc && config->name)
+    /* shelf_finish() sees to it; here it costs the machine no pause. */
+    if (config->name && !(config->flags & SM_SNAPSHOT_REPLACE) &&
+        shelf_has(home, config->name))
+        rc = fail(err, SM_EEXIST,
+                  "snapshot %s: there is one of that name: remove it, or have "
+                  "it replaced",
+                  config->name);
+    if (!rc)
+        rc = keeping_new(home, config, &keeping, err);
+    if (rc)
+        return rc;
+    rc = describe(machine, &keeping->snapshot.manifest, err);
+    if (!rc)
+        rc = machine_capture_begin(machine->machine, &wanted,
+                                   &keeping->snapshot, err);
+    if (rc)
+        keeping_free(keeping);
+    else
+        machine->keeping = keeping;
+    return rc;
+}
+
+/* All is written, or it failed. */
+static int finish(struct sm_machine *machine, struct keeping *keeping,
+                  struct sm_snapshot_info *info, struct sm_error *err)
+{
+    struct machine_paths paths = host_paths(machine->host);
+    struct machine_captured figures;
+    int rc = machine_capture_end(machine->machine, &figures, err);
+
+    if (!rc && keeping->name)
         rc = snapshots_note_digests(&paths,
                                     machine_config(machine->machine)->kernel,
-                                    &snapshot->manifest.origin, err);
+                                    &keeping->snapshot.manifest.origin, err);
     if (!rc)
-        rc = put_on_shelf(machine->host->home, folder, snapshot, config, info,
-                          err);
+        rc = put_on_shelf(machine->host->home, keeping, info, err);
     info->paused_ns = figures.still_ns;
-    info->duration_ns = clock_monotonic_ns() - begun_ns;
+    info->duration_ns = clock_monotonic_ns() - keeping->begun_ns;
+    return rc;
+}
+
+static bool is_same(const struct keeping *keeping,
+                    const struct sm_snapshot_config *config)
+{
+    return !((keeping->flags ^ config->flags) & ~SM_SNAPSHOT_NOWAIT) &&
+           (!config->name || strcmp(keeping->name, config->name) == 0);
+}
+
+/* 1: it goes on. */
+static int keep(struct sm_machine *machine,
+                const struct sm_snapshot_config *config,
+                struct sm_snapshot_info *info, struct sm_error *err)
+{
+    bool waits = !(config->flags & SM_SNAPSHOT_NOWAIT);
+    struct keeping *keeping = machine->keeping;
+    int rc = 0;
+
+    if (keeping && !is_same(keeping, config))
+        return fail(err, SM_EBUSY,
+                    "snapshot: another one of this machine is being made");
+    if (!keeping)
+        rc = begin(machine, config, err);
+    if (rc)
+        return rc;
+    if (!machine_capture_turn(machine->machine, waits ? 0 : SM_NOWAIT))
+        return 1;
+    keeping = own_take(machine->keeping);
+    rc = finish(machine, keeping, info, err);
+    keeping_free(keeping);
     return rc;
 }
 
@@ -189,32 +273,20 @@ int sm_snapshot_create(struct sm_machine *machine,
                        const struct sm_snapshot_config *given,
                        struct sm_snapshot_info *ret, struct sm_error *err)
 {
-    const char *home = machine->host->home;
-    struct shelf_folder *folder = NULL;
     struct sm_snapshot_info info = {0};
     struct sm_snapshot_config config;
-    struct shelf_snapshot snapshot;
     int rc;
 
     sm_snapshot_config_init(&config);
     rc = config_copy(&config, sizeof config, given, "sm_snapshot_config", err);
     if (!rc)
         rc = check_snapshot_config(machine, &config, err);
-    /* shelf_finish() sees to it; here it costs the machine no pause. */
-    if (!rc && config.name && !(config.flags & SM_SNAPSHOT_REPLACE) &&
-        shelf_has(home, config.name))
-        rc = fail(err, SM_EEXIST,
-                  "snapshot %s: there is one of that name: remove it, or have "
-                  "it replaced",
-                  config.name);
     if (!rc)
-        rc = shelf_begin(home, &folder, err);
+        rc = machine_enter(machine, err);
     if (rc)
         return rc;
-    shelf_snapshot_init(&snapshot);
-    rc = create(machine, &config, folder, &snapshot, &info, err);
-    shelf_free(folder);
-    shelf_snapshot_done(&snapshot);
+    rc = keep(machine, &config, &info, err);
+    machine_leave(machine);
     if (!rc && ret)
         *ret = info;
     return rc;
@@ -349,12 +421,31 @@ static int make_forks(struct sm_machine *machine,
     return 0;
 }
 
+/* This moment of it, for as long as (ret) lasts. */
+static int capture(struct sm_machine *machine, struct shelf_snapshot *ret,
+                   struct sm_error *err)
+{
+    const struct machine_capture wanted = {.timeout_ms = CAPTURE_TIMEOUT_MS};
+    struct machine_captured figures;
+    int rc = describe(machine, &ret->manifest, err);
+
+    if (!rc)
+        rc = machine_enter(machine, err);
+    if (rc)
+        return rc;
+    rc = machine_capture_begin(machine->machine, &wanted, ret, err);
+    if (!rc) {
+        machine_capture_turn(machine->machine, 0);
+        rc = machine_capture_end(machine->machine, &figures, err);
+    }
+    machine_leave(machine);
+    return rc;
+}
+
 int sm_machine_fork(struct sm_machine *machine,
                     const struct sm_machine_config *given, uint32_t count,
                     struct sm_machine **ret, struct sm_error *err)
 {
-    const struct machine_capture wanted = {.timeout_ms = CAPTURE_TIMEOUT_MS};
-    struct machine_captured figures;
     struct sm_machine_config config;
     struct shelf_snapshot captured;
     int rc = 0;
@@ -371,7 +462,7 @@ int sm_machine_fork(struct sm_machine *machine,
     if (rc)
         return rc;
     shelf_snapshot_init(&captured);
-    rc = capture(machine, &wanted, &captured, &figures, err);
+    rc = capture(machine, &captured, err);
     if (!rc)
         rc = make_forks(machine, &captured, &config, count, ret, err);
     shelf_snapshot_done(&captured);

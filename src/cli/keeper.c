@@ -78,6 +78,7 @@ static void free_client(struct service *service, struct client *client)
         sm_machine_kill(keeper->machine);
     }
     sm_exec_free(client->exec);
+    capture_forget(service, client);
     relay_done(&client->in);
     relay_done(&client->out);
     control_reader_done(&client->reader);
@@ -273,6 +274,7 @@ static void look_after_machine(struct service *service)
     int rc;
 
     sm_machine_dispatch(keeper->machine);
+    capture_look(service);
     note_events(keeper);
     keep_output(service);
     serve_input(service, &service->input);
@@ -284,6 +286,9 @@ static void look_after_machine(struct service *service)
     warming_give_up(service, "it ended before it was ready");
     /* The last of it may have come with the end. */
     keep_output(service);
+    /* Of a moment when it ran, and whoever asked for it waits. */
+    if (service->capture.active)
+        return;
     if (waits_for_readers(service))
         return;
     keep_output(service);
@@ -311,8 +316,9 @@ static int patience(struct service *service)
 {
     if (service->leave_at_ms)
         return until(service->leave_at_ms);
-    /* Whoever wants it stopped has ended this. */
-    if (service->holds)
+    /* Whoever wants it stopped has ended this, unless it is being kept. */
+    if (service->holds && !service->capture.warm &&
+        !service->capture.warm_waits)
         return until(ready_due_ms(&service->ready));
     if (!service->kill_at_ms)
         return -1;

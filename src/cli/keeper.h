@@ -9,6 +9,12 @@
  *   connected to it, and does what they ask (control.h). It ends when the
  *   machine's command does.
  *
+ *   A snapshot takes as long as the disk does, and is made while all else goes
+ *   on, one after the other. One that has begun is made even if whoever asked
+ *   for it goes away. A machine whose command ends meanwhile ends behind it; a
+ *   machine that is killed, or has used up its time to stop, ends at once, and
+ *   there is no snapshot.
+ *
  *   A command that is to be kept as a snapshot (`run --warm`) gets no input
  *   before it is ready: what one caller has to say is none of the next one's
  *   business. Whoever works in the machine before that (exec, cp, kill, stop,

@@ -28,28 +28,26 @@ static void settle(struct service *service, const char *why_not)
 
 void warming_give_up(struct service *service, const char *why)
 {
-    if (service->holds)
-        settle(service, why);
+    if (!service->holds || service->capture.warm)
+        return;
+    service->capture.warm_waits = false;
+    settle(service, why);
+}
+
+static void keep_it(struct service *service)
+{
+    /* Nothing of ours shall be in it. */
+    ready_done(&service->ready);
+    service->capture.warm_waits = true;
+    capture_look(service);
 }
 
 /* Somebody else may have been faster: then there is one. */
-static void keep_it(struct service *service)
+void warming_settled(struct service *service, int rc,
+                     const struct sm_error *err)
 {
-    const struct keeper *keeper = service->keeper;
-    struct sm_snapshot_config config;
-    struct sm_error err;
-    int rc;
-
-    /* Nothing of ours shall be in it. */
-    ready_done(&service->ready);
-    sm_snapshot_config_init(&config);
-    config.name = keeper->warming->name;
-    config.command = keeper->exec;
-    rc = sm_snapshot_create(keeper->machine, &config, NULL, &err);
-    if (!rc)
-        events_note(keeper->record, "snapshot", "snapshot", config.name);
     settle(service,
-           !rc || rc == SM_EEXIST || rc == SM_EBUSY ? NULL : err.message);
+           !rc || rc == SM_EEXIST || rc == SM_EBUSY ? NULL : err->message);
 }
 
 void warming_look(struct service *service)
@@ -57,7 +55,7 @@ void warming_look(struct service *service)
     const struct keeper *keeper = service->keeper;
     char why[96];
 
-    if (!service->holds)
+    if (!service->holds || service->capture.warm || service->capture.warm_waits)
         return;
     switch (ready_look(&service->ready, keeper->machine, keeper->exec,
                        keeper_now_ms())) {

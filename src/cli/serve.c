@@ -13,8 +13,8 @@ enum { CONTROL_C = 3 };
 
 /* ------------------------------------------------------------- answers -- */
 
-static void send_to(struct client *client, enum control_type type,
-                    struct control_message *message)
+void serve_send(struct client *client, enum control_type type,
+                struct control_message *message)
 {
     if (control_send(client->fd, type, message, NULL) != 0)
         client->gone = true;
@@ -28,7 +28,7 @@ void serve_ended(struct client *client, const struct sm_exit_status *status)
     control_put(&message, "%d", status->exited != 0);
     control_put(&message, "%d", status->exited ? status->code : status->signal);
     control_put(&message, "%d", status->out_of_memory != 0);
-    send_to(client, CONTROL_ENDED, &message);
+    serve_send(client, CONTROL_ENDED, &message);
 }
 
 void serve_failed(struct client *client, int rc, const struct sm_error *err)
@@ -39,7 +39,7 @@ void serve_failed(struct client *client, int rc, const struct sm_error *err)
         control_put(&message, "%d", rc);
         control_put(&message, "%s", err->message);
     }
-    send_to(client, rc ? CONTROL_FAILED : CONTROL_DONE, &message);
+    serve_send(client, rc ? CONTROL_FAILED : CONTROL_DONE, &message);
 }
 
 /* ------------------------------------------------------------ requests -- */
@@ -286,39 +286,7 @@ static void serve_text(struct service *service, struct client *client,
     }
     control_put(&message, "%s", text);
     free(text);
-    send_to(client, CONTROL_TEXT, &message);
-}
-
-/* ------------------------------------------------------------ snapshots -- */
-
-static void serve_snapshot(struct service *service, struct client *client,
-                           const char *name, const char *flags)
-{
-    struct keeper *keeper = service->keeper;
-    struct control_message message = {0};
-    struct sm_snapshot_config config;
-    struct sm_snapshot_info info;
-    struct sm_error err;
-    int rc;
-
-    sm_snapshot_config_init(&config);
-    config.name = *name ? name : NULL;
-    config.flags = (uint32_t)strtoul(flags, NULL, 10);
-    config.command = keeper->exec;
-    rc = sm_snapshot_create(keeper->machine, &config, &info, &err);
-    if (rc) {
-        serve_failed(client, rc, &err);
-        return;
-    }
-    if (*name)
-        events_note(keeper->record, "snapshot", "snapshot", name);
-    control_put(&message,
-                "{\"name\":\"%s\",\"paused_us\":%llu,\"duration_us\":%llu,"
-                "\"bytes\":%llu}",
-                info.name, (unsigned long long)info.paused_ns / 1000,
-                (unsigned long long)info.duration_ns / 1000,
-                (unsigned long long)info.bytes);
-    send_to(client, CONTROL_TEXT, &message);
+    serve_send(client, CONTROL_TEXT, &message);
 }
 
 /* ------------------------------------------------------------ attaching -- */
@@ -340,7 +308,7 @@ static void serve_attach(struct service *service, struct client *client)
     }
     client->attached = client->waits = true;
     events_note(service->keeper->record, "attach", NULL, NULL);
-    send_to(client, CONTROL_DONE, &message);
+    serve_send(client, CONTROL_DONE, &message);
 }
 
 void serve_input(struct service *service, struct relay *in)
@@ -490,8 +458,7 @@ void serve_message(struct service *service, struct client *client)
                    (enum control_type)client->reader.header.type);
         break;
     case CONTROL_SNAPSHOT:
-        serve_snapshot(service, client, first ? first : "",
-                       second ? second : "");
+        capture_ask(service, client, first ? first : "", second ? second : "");
         break;
     default:
         serve_listener(service, client);

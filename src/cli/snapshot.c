@@ -96,10 +96,10 @@ const struct verb verb_snapshot_create = {
     .options_anywhere = true,
     .usage = "[OPTIONS] NAME MACHINE",
     .summary = "Keep a running machine as it is now; it goes on",
-    .details = "The machine stands still for some milliseconds. NAME is "
-               "letters, digits, \"_\",\n\".\" and \"-\". Everything that the "
-               "machine has in its memory is in the snapshot,\npasswords and "
-               "keys too.",
+    .details = "The machine stands still for some milliseconds, and answers "
+               "while the rest is\nwritten. NAME is letters, digits, \"_\", "
+               "\".\" and \"-\". Everything that the machine\nhas in its "
+               "memory is in the snapshot, passwords and keys too.",
     .options = create_option_table,
     .option_count = sizeof create_option_table / sizeof create_option_table[0],
     .values_bytes = sizeof(struct create_options),

@@ -76,19 +76,29 @@ struct machine_files {
     int top; /* what its disk writes to */
 };
 
-/* A moment of it that is being taken: saving.c. */
+/* What a capture waits for: saving.c. */
+enum saving_step {
+    SAVING_NOTHING,  /* there is none; it is over      */
+    SAVING_MERGING,  /* layers of the disk become one  */
+    SAVING_STARTING, /* the program that is to go on   */
+    SAVING_HOLDING,  /* programs come to stand still   */
+    SAVING_TAKING,   /* the worker notes it all down   */
+    SAVING_WRITING   /* the machine goes on meanwhile  */
+};
+
+/* A moment of it that is being taken. */
 struct machine_saving {
-    bool merging; /* the worker was asked; it answered */
-    bool merge_over;
-    struct sm_error not_merged;
-    bool holding; /* the agent was asked; it answered; nobody waits for it */
+    enum saving_step step;
+    struct machine_capture wanted;
+    bool names_program; /* wanted.program, which may be gone since */
+    struct shelf_snapshot *to;
+    bool over; /* and nobody has asked how */
+    struct sm_error why;
+    bool holding; /* the agent was asked; it answered */
     bool held;
-    bool given_up;
-    struct sm_error not_held;
-    bool asked;    /* the worker: `over` follows, or its end */
-    bool captured; /* it has; its disk has another layer now */
-    bool went_on;  /* captured or not                        */
-    bool over;
+    bool asked;        /* the worker was: SAVED follows, or its end */
+    bool captured;     /* it has; its disk has another layer now    */
+    bool went_on;      /* captured or not                           */
     uint64_t since_ns; /* that the programs were asked to stand still, and   */
     uint64_t still_ns; /* how long they did                                  */
     struct worker_captured taken;
@@ -105,6 +115,7 @@ struct machine {
     struct loop_timer *deadline; /* of a call that waits  */
     struct loop_timer *start_deadline;
     uint32_t start_timeout_ms;
+    struct loop_timer *saving_deadline; /* of a capture's step */
     struct loop_timer *grace; /* between the session's end and the worker's */
     bool expired;
     struct worker *worker;
@@ -161,6 +172,11 @@ void machine_merged(void *context, const struct worker_merged *merged);
 void machine_captured(void *context, const struct worker_captured *captured);
 void machine_saved(void *context, const struct worker_saved *saved);
 void machine_held(void *context, const struct sm_error *why_not);
+/* A step takes too long; a program has started, ended or gone; the machine has
+ * ended. */
+void machine_saving_late(void *context);
+void machine_saving_program(struct machine *machine);
+void machine_saving_ended(struct machine *machine);
 void machine_files_close(struct machine_files *files);
 #define MACHINE_FILES_NONE                                                     \
     ((struct machine_files){                                                   \

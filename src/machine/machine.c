@@ -46,6 +46,7 @@ static void end(struct machine *machine, enum sm_end_reason reason,
     loop_timer_stop(machine->start_deadline);
     template_maker_free(own_take(machine->maker));
     machine_files_close(&machine->files);
+    machine_saving_ended(machine);
     for (struct program *at = machine->programs; at; at = at->next)
         program_notify(at);
 }
@@ -411,6 +412,9 @@ int machine_new(const struct machine_paths *paths,
         rc = loop_timer_new(machine->loop, deadline_passed, machine,
                             &machine->deadline, err);
     if (!rc)
+        rc = loop_timer_new(machine->loop, machine_saving_late, machine,
+                            &machine->saving_deadline, err);
+    if (!rc)
         rc = loop_timer_new(machine->loop, grace_over, machine, &machine->grace,
                             err);
     if (!rc)
@@ -439,6 +443,7 @@ void machine_free(struct machine *machine)
     worker_close(machine->worker);
     if (machine->loop) {
         loop_timer_free(machine->deadline);
+        loop_timer_free(machine->saving_deadline);
         loop_timer_free(machine->grace);
         loop_timer_free(machine->start_deadline);
         loop_free(machine->loop);

@@ -104,21 +104,29 @@ struct machine_captured {
 
 /*
  * Capture (machine) as it is now, which goes on afterwards, whatever comes of
- * it. Turns the loop until all is written.
+ * it. That happens while somebody turns the loop, in whichever call; one at a
+ * time.
  *
  * ret      in: what its manifest says of the image and of commands, and, of a
  *          machine of a snapshot, (origin.programs, own_kernel) and digests.
  *          Here come the rest, but for file sizes and digests (shelf_finish()
  *          and snapshots_note_digests() know these), and the descriptors: to
  *          files that have names, had some, or never had, on the file system
- *          of HOME where that is possible.
- * Returns  0, SM_ESTATE (does not run; the program has ended), SM_ETIMEOUT,
- *          SM_EGUEST, SM_ENOTSUP, SM_ENOSPC, SM_ENOMEM, SM_EIO.
+ *          of HOME where that is possible. It stays where it is until
+ *          machine_capture_turn() says true, or the machine is freed.
+ * Returns  0, SM_ESTATE (does not run), SM_ENOTSUP, SM_EBUSY (one is under
+ *          way).
  */
-int machine_capture(struct machine *machine,
-                    const struct machine_capture *config,
-                    struct shelf_snapshot *ret,
-                    struct machine_captured *figures, struct sm_error *err);
+int machine_capture_begin(struct machine *machine,
+                          const struct machine_capture *config,
+                          struct shelf_snapshot *ret, struct sm_error *err);
+/* Turn the loop until all is written, or it failed, as machine_turn() does with
+ * (timeout_ms). True: machine_capture_end() is next. */
+bool machine_capture_turn(struct machine *machine, uint32_t timeout_ms);
+/* What became of it: 0, SM_ESTATE (does not run; the program has ended),
+ * SM_ETIMEOUT, SM_EGUEST, SM_ENOSPC, SM_ENOMEM, SM_EIO. */
+int machine_capture_end(struct machine *machine,
+                        struct machine_captured *figures, struct sm_error *err);
 
 struct program_config {
     int fds[3];          /* stdin, stdout, stderr; -1: none; SM_BYTES */

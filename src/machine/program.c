@@ -42,6 +42,7 @@ static void started(void *context, uint32_t pid)
 
     (void)pid;
     program->started = true;
+    machine_saving_program(program->machine);
     machine_tell(program->machine);
 }
 
@@ -54,6 +55,7 @@ static void ended(void *context, const struct exec_end *end)
     program->bytes[AGENT_OUT].ended = program->bytes[AGENT_ERR].ended = true;
     set_ready(program, AGENT_OUT);
     set_ready(program, AGENT_ERR);
+    machine_saving_program(program->machine);
     machine_tell(program->machine);
 }
 
@@ -299,6 +301,9 @@ void program_free(struct program *program)
     while (*at != program)
         at = &(*at)->next;
     *at = program->next;
+    if (program->machine->saving.wanted.program == program)
+        program->machine->saving.wanted.program = NULL;
+    machine_saving_program(program->machine);
     machine_nudge(program->machine);
     for (int i = 0; i < AGENT_STREAMS; i++)
         queue_done(&program->bytes[i].wait);

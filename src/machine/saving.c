@@ -23,6 +23,14 @@
  *   A disk has WORKER_LAYERS_MAX sealed layers at most, and each capture adds
  *   one. Where there is no more room, those that there are become one first,
  *   while the machine still runs: they do not change any more.
+ *
+ *   Nobody waits in here. Each step ends with something being asked for, and
+ *   the answer, the time that is up or the machine's end begin the next one:
+ *
+ *       MERGING -> STARTING -> HOLDING -> TAKING -> WRITING -> over
+ *
+ *   So whoever turns the machine's loop gets on with the capture, too, and the
+ *   programs stand still no longer for a caller that is busy elsewhere.
  */
 #include "machine/inside.h"
 
@@ -52,7 +60,42 @@ void machine_files_close(struct machine_files *files)
         close_one(&files->layer[--files->layer_count]);
 }
 
-/* What comes back --------------------------------------------------------- */
+/* The end of it ----------------------------------------------------------- */
+
+/* (why): it failed; NULL: all is there. What the worker and the agent still owe
+ * an answer of is waited for by nobody. */
+static void settle(struct machine *machine, const struct sm_error *why)
+{
+    struct machine_saving *saving = &machine->saving;
+
+    loop_timer_stop(machine->saving_deadline);
+    saving->step = SAVING_NOTHING;
+    saving->to = NULL;
+    saving->over = saving->went_on = true;
+    if (why)
+        saving->why = *why;
+    machine_tell(machine);
+    if (saving->asked)
+        return;
+    close_one(&saving->merged);
+    close_one(&saving->top);
+}
+
+static void next_step(struct machine *machine, enum saving_step step)
+{
+    struct machine_saving *saving = &machine->saving;
+
+    saving->step = step;
+    loop_timer_stop(machine->saving_deadline);
+    if (step >= SAVING_STARTING && step <= SAVING_TAKING)
+        loop_timer_start(machine->saving_deadline, saving->wanted.timeout_ms);
+}
+
+void machine_saving_ended(struct machine *machine)
+{
+    if (machine->saving.step != SAVING_NOTHING)
+        settle(machine, &machine->end.why);
+}
 
 /* The programs go on. */
 static void release(struct machine *machine)
@@ -65,76 +108,6 @@ static void release(struct machine *machine)
     if (machine->session)
         session_release(machine->session, NULL);
     saving->still_ns = clock_monotonic_ns() - saving->since_ns;
-}
-
-void machine_held(void *context, const struct sm_error *why_not)
-{
-    struct machine *machine = context;
-    struct machine_saving *saving = &machine->saving;
-
-    if (!saving->holding || saving->held)
-        return;
-    saving->held = true;
-    if (why_not) {
-        saving->not_held = *why_not;
-        saving->holding = false;
-    } else if (saving->given_up) {
-        release(machine);
-    }
-}
-
-void machine_merged(void *context, const struct worker_merged *merged)
-{
-    struct machine *machine = context;
-    struct machine_saving *saving = &machine->saving;
-
-    if (!saving->merging)
-        return;
-    saving->merging = false;
-    saving->merge_over = true;
-    saving->not_merged = merged->error;
-}
-
-/* What the machine wrote to is sealed; it writes to another layer now. */
-void machine_captured(void *context, const struct worker_captured *captured)
-{
-    struct machine *machine = context;
-    struct machine_saving *saving = &machine->saving;
-    struct machine_files *files = &machine->files;
-    struct machine_files former = MACHINE_FILES_NONE;
-
-    if (!saving->asked || saving->captured)
-        return;
-    saving->captured = saving->went_on = true;
-    saving->taken = *captured;
-    if (saving->merged >= 0) {
-        while (files->layer_count)
-            former.layer[former.layer_count++] =
-                own_take_fd(&files->layer[--files->layer_count]);
-        files->layer[files->layer_count++] = own_take_fd(&saving->merged);
-    }
-    files->layer[files->layer_count++] = own_take_fd(&files->top);
-    files->top = own_take_fd(&saving->top);
-    release(machine);
-    /* Whose names are gone is removed from the disk here: the programs need
-     * not stand still for that. */
-    machine_files_close(&former);
-}
-
-void machine_saved(void *context, const struct worker_saved *saved)
-{
-    struct machine *machine = context;
-    struct machine_saving *saving = &machine->saving;
-
-    if (!saving->asked)
-        return;
-    saving->asked = false;
-    saving->over = saving->went_on = true;
-    saving->saved = *saved;
-    /* Of a moment that was not taken; nobody may wait for it any more. */
-    close_one(&saving->merged);
-    close_one(&saving->top);
-    release(machine);
 }
 
 /* Files ------------------------------------------------------------------- */
@@ -182,30 +155,33 @@ static int plan_memory(struct machine *machine, bool full,
     return rc ? rc : file_unnamed(home, &ret->fds[SNAPSHOT_DIFFERENTIAL], err);
 }
 
-/* The program that goes on in machines of this moment: its channel is 0 if
- * there is none. */
-static int plan_program(struct machine *machine,
-                        const struct machine_capture *config,
-                        struct snapshot_program *ret, struct sm_error *err)
+/* The program that goes on in machines of this moment; NULL: none. */
+static struct program *find_program(const struct machine *machine)
 {
-    const struct program *wanted = config->program;
-    const struct program *found = wanted;
+    const struct machine_saving *saving = &machine->saving;
+    struct program *found = saving->wanted.program;
 
-    for (const struct program *at = machine->programs; at && !wanted;
+    for (struct program *at = machine->programs; at && !saving->names_program;
          at = at->next)
         if (at->of_start)
             found = at;
-    /* It may have been sent just now. */
-    if (found && found->exec)
-        machine_turn(machine, &found->started, config->timeout_ms);
-    if (found && found->exec && found->started && !found->ended) {
-        ret->channel = exec_channel(found->exec);
-        ret->tty = found->config.tty;
-        ret->has_stdin = found->config.fds[AGENT_IN] != -1;
-        return program_words(found, &ret->argv, err);
-    }
-    return wanted ? fail(err, SM_ESTATE, "snapshot: the command does not run")
-                  : 0;
+    return found;
+}
+
+/* Its channel is 0 if there is none. */
+static int plan_program(const struct machine *machine,
+                        struct snapshot_program *ret, struct sm_error *err)
+{
+    const struct program *found = find_program(machine);
+
+    if (!found || !found->exec || !found->started || found->ended)
+        return machine->saving.names_program
+                   ? fail(err, SM_ESTATE, "snapshot: the command does not run")
+                   : 0;
+    ret->channel = exec_channel(found->exec);
+    ret->tty = found->config.tty;
+    ret->has_stdin = found->config.fds[AGENT_IN] != -1;
+    return program_words(found, &ret->argv, err);
 }
 
 /* A label that no other snapshot has: its state and its manifest belong
@@ -226,7 +202,31 @@ static int make_label(char **ret, struct sm_error *err)
     return 0;
 }
 
-/* Taking ------------------------------------------------------------------ */
+static int plan(struct machine *machine, struct sm_error *err)
+{
+    struct shelf_snapshot *to = machine->saving.to;
+    struct snapshot_manifest *manifest = &to->manifest;
+    int rc = plan_program(machine, &manifest->program, err);
+
+    manifest->memory_bytes = machine->config.memory_bytes;
+    manifest->vcpus = machine->config.vcpus;
+    manifest->disk_bytes = machine->disk_bytes;
+    manifest->processes_max = machine->config.processes_max;
+    manifest->hostname = strdup(machine->named ? machine->config.hostname : "");
+    if (!machine->config.snapshot) {
+        manifest->origin.own_kernel = machine->config.kernel != NULL;
+        manifest->origin.programs = strdup(machine->boots);
+    }
+    if (!rc && (!manifest->hostname || !manifest->origin.programs))
+        rc = fail(err, SM_ENOMEM, "snapshot: out of memory");
+    if (!rc)
+        rc = make_label(&manifest->origin.label, err);
+    if (!rc)
+        rc = plan_memory(machine, machine->saving.wanted.full, to, err);
+    return rc ? rc : plan_disk(machine, to, err);
+}
+
+/* The steps --------------------------------------------------------------- */
 
 static int check(const struct machine *machine, struct sm_error *err)
 {
@@ -237,93 +237,51 @@ static int check(const struct machine *machine, struct sm_error *err)
         return fail(err, SM_ESTATE, "snapshot: the machine does not run");
     if (!(machine->features & AGENT_CAN_HOLD))
         return fail(err, SM_ENOTSUP, "snapshot: the guest's agent is too old");
-    if (machine->saving.asked || machine->saving.holding)
-        return fail(err, SM_EBUSY,
-                    "snapshot: one before this is not finished yet");
     return 0;
-}
-
-static int ended_meanwhile(const struct machine *machine, struct sm_error *err)
-{
-    if (err)
-        *err = machine->end.why;
-    return machine->end.why.code;
 }
 
 static int ask_for_merge(struct machine *machine, struct sm_error *err)
 {
     struct machine_saving *saving = &machine->saving;
     const struct machine_files *files = &machine->files;
-    int fds[WORKER_MERGE_FDS_MAX] = {[WORKER_MERGE_INTO] = saving->merged,
-                                     [WORKER_MERGE_BASE] = files->base};
-    int rc;
+    int fds[WORKER_MERGE_FDS_MAX] = {[WORKER_MERGE_BASE] = files->base};
+    int rc = file_unnamed(machine->paths.home, &saving->merged, err);
 
-    for (unsigned i = 0; i < files->layer_count; i++)
-        fds[WORKER_MERGE_LAYER + i] = files->layer[i];
-    rc = worker_merge(machine->worker, fds,
-                      WORKER_MERGE_LAYER + files->layer_count, err);
-    saving->merging = rc == 0;
-    return rc;
-}
-
-/* One layer instead of many, if there is no room for a further one. The machine
- * runs, so there is no hurry; afterwards it may not any more. */
-static int make_room(struct machine *machine, struct sm_error *err)
-{
-    struct machine_saving *saving = &machine->saving;
-    int rc;
-
-    if (machine->files.layer_count < WORKER_LAYERS_MAX)
-        return 0;
-    rc = file_unnamed(machine->paths.home, &saving->merged, err);
-    if (!rc)
-        rc = ask_for_merge(machine, err);
     if (rc)
         return rc;
-    machine_turn(machine, &saving->merge_over, 0);
-    if (!saving->merge_over)
-        return ended_meanwhile(machine, err);
-    if (err && saving->not_merged.code)
-        *err = saving->not_merged;
-    return saving->not_merged.code ? saving->not_merged.code
-                                   : check(machine, err);
+    fds[WORKER_MERGE_INTO] = saving->merged;
+    for (unsigned i = 0; i < files->layer_count; i++)
+        fds[WORKER_MERGE_LAYER + i] = files->layer[i];
+    return worker_merge(machine->worker, fds,
+                        WORKER_MERGE_LAYER + files->layer_count, err);
 }
 
-static int hold(struct machine *machine, uint32_t timeout_ms,
-                struct sm_error *err)
+static int ask_for_hold(struct machine *machine, struct sm_error *err)
 {
     struct machine_saving *saving = &machine->saving;
-    int rc = session_hold(machine->session, err);
+    int rc = check(machine, err);
 
+    if (!rc)
+        rc = plan(machine, err);
+    if (!rc)
+        rc = session_hold(machine->session, err);
     if (rc)
         return rc;
     saving->holding = true;
     saving->since_ns = clock_monotonic_ns();
-    if (!machine_turn(machine, &saving->held, timeout_ms)) {
-        saving->given_up = true;
-        return fail(err, SM_ETIMEOUT,
-                    "snapshot: the guest's programs did not stand still "
-                    "within %u ms",
-                    timeout_ms);
-    }
-    if (!saving->held)
-        return ended_meanwhile(machine, err);
-    if (err && saving->not_held.code)
-        *err = saving->not_held;
-    return saving->not_held.code;
+    return 0;
 }
 
-static int ask_worker(struct machine *machine,
-                      const struct machine_capture *config,
-                      const struct shelf_snapshot *to, struct sm_error *err)
+static int ask_worker(struct machine *machine, struct sm_error *err)
 {
     struct machine_saving *saving = &machine->saving;
     const struct machine_files *files = &machine->files;
+    const struct shelf_snapshot *to = saving->to;
     bool differs = to->manifest.differential;
     struct worker_save save = {
         .snapshot = to->manifest.origin.label,
         .flags = (differs ? WORKER_SAVE_DIFFERENTIAL : 0u) |
-                 (config->durable ? WORKER_SAVE_DURABLE : 0u),
+                 (saving->wanted.durable ? WORKER_SAVE_DURABLE : 0u),
     };
     int fds[WORKER_SAVE_FDS_MAX];
     int rc;
@@ -342,85 +300,216 @@ static int ask_worker(struct machine *machine,
     return rc;
 }
 
-/* Everything is planned: do it. */
-static int take(struct machine *machine, const struct machine_capture *config,
-                const struct shelf_snapshot *to, struct sm_error *err)
+static void begin_hold(struct machine *machine)
 {
-    struct machine_saving *saving = &machine->saving;
-    int rc = hold(machine, config->timeout_ms, err);
+    struct sm_error err;
 
-    if (rc)
-        return rc;
-    rc = ask_worker(machine, config, to, err);
-    if (rc) {
-        release(machine);
-        return rc;
-    }
-    if (!machine_turn(machine, &saving->went_on, config->timeout_ms)) {
-        release(machine);
-        return fail(err, SM_ETIMEOUT,
-                    "snapshot: the machine was not captured within %u ms",
-                    config->timeout_ms);
-    }
-    machine_turn(machine, &saving->over, 0);
-    if (!saving->over)
-        return ended_meanwhile(machine, err);
-    if (err && saving->saved.error.code)
-        *err = saving->saved.error;
-    return saving->saved.error.code;
+    if (ask_for_hold(machine, &err) != 0)
+        settle(machine, &err);
+    else
+        next_step(machine, SAVING_HOLDING);
 }
 
-static int plan(struct machine *machine, const struct machine_capture *config,
-                struct shelf_snapshot *ret, struct sm_error *err)
+/* The program was sent just now. */
+static bool is_starting(const struct program *program)
 {
-    struct snapshot_manifest *manifest = &ret->manifest;
-    int rc = plan_program(machine, config, &manifest->program, err);
-
-    manifest->memory_bytes = machine->config.memory_bytes;
-    manifest->vcpus = machine->config.vcpus;
-    manifest->disk_bytes = machine->disk_bytes;
-    manifest->processes_max = machine->config.processes_max;
-    manifest->hostname = strdup(machine->named ? machine->config.hostname : "");
-    if (!machine->config.snapshot) {
-        manifest->origin.own_kernel = machine->config.kernel != NULL;
-        manifest->origin.programs = strdup(machine->boots);
-    }
-    if (!rc && (!manifest->hostname || !manifest->origin.programs))
-        rc = fail(err, SM_ENOMEM, "snapshot: out of memory");
-    if (!rc)
-        rc = make_label(&manifest->origin.label, err);
-    if (!rc)
-        rc = plan_memory(machine, config->full, ret, err);
-    return rc ? rc : plan_disk(machine, ret, err);
+    return program && program->exec && !program->started;
 }
 
-int machine_capture(struct machine *machine,
-                    const struct machine_capture *config,
-                    struct shelf_snapshot *ret,
-                    struct machine_captured *figures, struct sm_error *err)
+static void await_program(struct machine *machine)
 {
-    struct machine_saving *saving = &machine->saving;
-    int rc = check(machine, err);
+    if (is_starting(find_program(machine)))
+        next_step(machine, SAVING_STARTING);
+    else
+        begin_hold(machine);
+}
 
-    if (rc)
-        return rc;
-    *saving = (struct machine_saving){.merged = -1, .top = -1};
-    rc = make_room(machine, err);
-    if (!rc)
-        rc = plan(machine, config, ret, err);
-    if (!rc)
-        rc = take(machine, config, ret, err);
-    if (!rc &&
-        !(ret->manifest.origin.hypervisor = strdup(saving->taken.hypervisor)))
-        rc = fail(err, SM_ENOMEM, "snapshot: out of memory");
-    if (!saving->asked) {
+static void begin_taking(struct machine *machine)
+{
+    struct sm_error err;
+
+    if (ask_worker(machine, &err) != 0) {
+        release(machine);
+        settle(machine, &err);
+    } else {
+        next_step(machine, SAVING_TAKING);
+    }
+}
+
+/* What comes back --------------------------------------------------------- */
+
+void machine_merged(void *context, const struct worker_merged *merged)
+{
+    struct machine *machine = context;
+
+    if (machine->saving.step != SAVING_MERGING)
+        return;
+    if (merged->error.code)
+        settle(machine, &merged->error);
+    else
+        await_program(machine);
+}
+
+void machine_saving_program(struct machine *machine)
+{
+    if (machine->saving.step == SAVING_STARTING &&
+        !is_starting(find_program(machine)))
+        begin_hold(machine);
+}
+
+void machine_held(void *context, const struct sm_error *why_not)
+{
+    struct machine *machine = context;
+    struct machine_saving *saving = &machine->saving;
+
+    if (!saving->holding || saving->held)
+        return;
+    saving->held = true;
+    if (why_not)
+        saving->holding = false;
+    if (saving->step != SAVING_HOLDING)
+        release(machine);
+    else if (why_not)
+        settle(machine, why_not);
+    else
+        begin_taking(machine);
+}
+
+/* What the machine wrote to is sealed; it writes to another layer now. */
+void machine_captured(void *context, const struct worker_captured *captured)
+{
+    struct machine *machine = context;
+    struct machine_saving *saving = &machine->saving;
+    struct machine_files *files = &machine->files;
+    struct machine_files former = MACHINE_FILES_NONE;
+
+    if (!saving->asked || saving->captured)
+        return;
+    saving->captured = saving->went_on = true;
+    saving->taken = *captured;
+    if (saving->merged >= 0) {
+        while (files->layer_count)
+            former.layer[former.layer_count++] =
+                own_take_fd(&files->layer[--files->layer_count]);
+        files->layer[files->layer_count++] = own_take_fd(&saving->merged);
+    }
+    files->layer[files->layer_count++] = own_take_fd(&files->top);
+    files->top = own_take_fd(&saving->top);
+    release(machine);
+    if (saving->step == SAVING_TAKING)
+        next_step(machine, SAVING_WRITING);
+    /* Whose names are gone is removed from the disk here: the programs need
+     * not stand still for that. */
+    machine_files_close(&former);
+}
+
+/* All is written: what only the worker knew. */
+static int note_hypervisor(struct machine *machine, struct sm_error *err)
+{
+    const struct machine_saving *saving = &machine->saving;
+    char **hypervisor = &saving->to->manifest.origin.hypervisor;
+
+    *hypervisor = strdup(saving->taken.hypervisor);
+    return *hypervisor ? 0 : fail(err, SM_ENOMEM, "snapshot: out of memory");
+}
+
+void machine_saved(void *context, const struct worker_saved *saved)
+{
+    struct machine *machine = context;
+    struct machine_saving *saving = &machine->saving;
+    struct sm_error err = saved->error;
+
+    if (!saving->asked)
+        return;
+    saving->asked = false;
+    saving->saved = *saved;
+    release(machine);
+    if (saving->step == SAVING_NOTHING) {
+        /* Nobody may wait for it any more. */
         close_one(&saving->merged);
         close_one(&saving->top);
+    } else if (err.code || note_hypervisor(machine, &err) != 0) {
+        settle(machine, &err);
+    } else {
+        settle(machine, NULL);
     }
+}
+
+void machine_saving_late(void *context)
+{
+    struct machine *machine = context;
+    struct machine_saving *saving = &machine->saving;
+    unsigned timeout_ms = saving->wanted.timeout_ms;
+    struct sm_error err;
+
+    if (saving->step == SAVING_STARTING) {
+        begin_hold(machine);
+    } else if (saving->step == SAVING_HOLDING) {
+        fail(&err, SM_ETIMEOUT,
+             "snapshot: the guest's programs did not stand still within %u ms",
+             timeout_ms);
+        settle(machine, &err);
+    } else if (saving->step == SAVING_TAKING) {
+        fail(&err, SM_ETIMEOUT,
+             "snapshot: the machine was not captured within %u ms", timeout_ms);
+        release(machine);
+        settle(machine, &err);
+    }
+}
+
+/* From outside ------------------------------------------------------------ */
+
+int machine_capture_begin(struct machine *machine,
+                          const struct machine_capture *config,
+                          struct shelf_snapshot *ret, struct sm_error *err)
+{
+    struct machine_saving *saving = &machine->saving;
+    struct sm_error why;
+    int rc = check(machine, err);
+
+    if (!rc && (saving->step != SAVING_NOTHING || saving->over ||
+                saving->asked || saving->holding))
+        rc = fail(err, SM_EBUSY,
+                  "snapshot: one before this is not finished yet");
+    if (rc)
+        return rc;
+    *saving = (struct machine_saving){
+        .wanted = *config,
+        .names_program = config->program != NULL,
+        .to = ret,
+        .merged = -1,
+        .top = -1,
+    };
+    if (machine->files.layer_count < WORKER_LAYERS_MAX)
+        await_program(machine);
+    else if (ask_for_merge(machine, &why) != 0)
+        settle(machine, &why);
+    else
+        next_step(machine, SAVING_MERGING);
+    return 0;
+}
+
+bool machine_capture_turn(struct machine *machine, uint32_t timeout_ms)
+{
+    const bool *over = &machine->saving.over;
+
+    if (!*over)
+        machine_turn(machine, over, timeout_ms);
+    return *over;
+}
+
+int machine_capture_end(struct machine *machine,
+                        struct machine_captured *figures, struct sm_error *err)
+{
+    struct machine_saving *saving = &machine->saving;
+
+    saving->over = false;
     *figures = (struct machine_captured){
         .still_ns = saving->still_ns,
         .paused_ns = saving->taken.paused_ns,
         .written_bytes = saving->saved.memory_bytes,
     };
-    return rc;
+    if (err && saving->why.code)
+        *err = saving->why;
+    return saving->why.code;
 }

@@ -90,6 +90,10 @@ int machine_pause(struct machine *machine, bool pause, struct sm_error *err)
     enum machine_state wanted = pause ? MACHINE_PAUSED : MACHINE_RUNNING;
     int rc;
 
+    /* What is asked to stand still for a snapshot must be able to. */
+    if (machine->saving.step == SAVING_HOLDING ||
+        machine->saving.step == SAVING_TAKING)
+        machine_turn(machine, &machine->saving.went_on, 0);
     if (machine->state == wanted)
         return 0;
     if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)

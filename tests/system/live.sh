@@ -231,6 +231,100 @@ check live/merged_layers_are_the_same [ "$(sm exec layered sh -c 'cat /? /??' |
     md5sum)" = "$(sm run --snapshot layered sh -c 'cat /? /??' | md5sum)" ]
 sm rm -f layered >/dev/null
 
+# ---- while it is written ----
+
+# What writes a snapshot, a copy of the worker, is stopped in the middle: what is
+# answered then is answered before the snapshot is whole.
+
+# stop_writer: $client makes a snapshot, and $writer, which writes it, stands
+# still. One that was done before it could be stopped was too fast: once more.
+stop_writer() {
+    local try
+    for ((try = 0; try < 10; try++)); do
+        timeout 120 supermachine snapshot create --full --replace long long \
+            >"$scratch/client" 2>&1 </dev/null &
+        client=$!
+        while kill -0 "$client" 2>/dev/null; do
+            writer=$(pgrep -P "$worker") || continue
+            kill -STOP "$writer" 2>/dev/null
+            while [ -d "/proc/$writer" ]; do
+                case $(sed 's/.*) //' "/proc/$writer/stat" 2>/dev/null) in
+                T*) return 0 ;;
+                Z*) break ;;
+                esac
+            done
+        done
+        wait "$client"
+    done
+    return 1
+}
+
+# answers PATTERN VERB...: within 20 s, and what it prints matches. A command that
+# is killed leaves its streams to the machine's keeper: they are a file.
+answers() {
+    timeout -s KILL 20 supermachine "${@:2}" >"$scratch/answer" 2>&1 \
+        </dev/null && grep -qE -- "$1" "$scratch/answer"
+}
+
+# shellcheck disable=SC2016
+begin long --memory 512m -- sh -c 'yes | head -c 64m >/dev/shm/fill; echo filled
+    until [ -e /end ]; do usleep 50000; done; echo ends; exit 7'
+await_line long filled
+worker=$(pgrep -n -x supermachine-vm)
+check live/writer_is_stopped stop_writer
+check live/exec_while_it_is_written answers '^fine$' exec long echo fine
+check live/other_verbs_too answers 'sh -c' top long
+timeout 120 supermachine snapshot create next long >"$scratch/next" 2>&1 \
+    </dev/null &
+next=$!
+check live/and_with_another_one_that_waits answers '^fine$' exec long echo fine
+check live/it_is_not_whole_yet kill -0 "$client"
+check live/nor_the_other_one kill -0 "$next"
+kill -CONT "$writer"
+check live/it_is_whole_then wait "$client"
+check live/and_then_the_other_one wait "$next"
+for name in long next; do
+    expect live/what_was_kept_as_$name 0 '^y$' \
+        sm run --snapshot $name tail -c 2 /dev/shm/fill
+done
+
+# Who asked for it goes away: it is made all the same.
+sm snapshot rm long next >/dev/null
+check live/writer_is_stopped_again stop_writer
+{ kill -KILL -- -"$client" && wait "$client"; } 2>/dev/null
+check live/exec_when_nobody_waits answers '^fine$' exec long echo fine
+kill -CONT "$writer"
+expect live/next_one_comes_behind_it 0 '' sm snapshot create next long
+check live/both_are_there \
+    [ "$(sm snapshot ls -q | grep -cx 'long\|next')" = 2 ]
+
+# The machine's command ends: the snapshot comes before the machine's end.
+check live/writer_is_stopped_at_an_end stop_writer
+check live/its_command_is_told answers '^told$' exec long \
+    sh -c 'echo >/end && echo told'
+check live/its_command_ends await_line long '^ends$'
+timeout 120 supermachine snapshot create late long >"$scratch/next" 2>&1 \
+    </dev/null &
+next=$!
+kill -CONT "$writer"
+check live/it_is_whole_at_the_end wait "$client"
+wait "$next"
+check live/no_other_one_is_begun_then [ "$?" = 125 ]
+expect live/and_the_end_is_told 0 '^7$' sm wait long
+sm rm long >/dev/null
+
+# The machine is killed: there is no snapshot, and nothing of it.
+sm run -d --name long --snapshot next >/dev/null
+worker=$(pgrep -n -x supermachine-vm)
+sm snapshot rm long next >/dev/null
+check live/writer_is_stopped_in_a_clone stop_writer
+check live/removed_while_it_is_written answers long rm -f long
+wait "$client"
+check live/who_waits_is_told \
+    [ "$? $(grep -c 'killed' "$scratch/client")" = '125 1' ]
+check live/nothing_is_left_of_it [ -z "$(find \
+    "$SUPERMACHINE_HOME/snapshots" -name 'long' -o -name '.new-*')" ]
+
 # ---- killed and broken in the middle ----
 
 for who in client keeper worker; do

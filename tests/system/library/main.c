@@ -400,6 +400,111 @@ static bool test_copy_has_a_time_out(void)
     return true;
 }
 
+/* Until it is no longer under way, in an event loop. */
+static int await_snapshot(struct sm_machine *machine,
+                          const struct sm_snapshot_config *config,
+                          struct sm_snapshot_info *info)
+{
+    int fd = sm_machine_fd(machine, &err);
+    int rc;
+
+    while ((rc = sm_snapshot_create(machine, config, info, &err)) == 1 &&
+           is_readable(fd, POLL_MS))
+        sm_machine_dispatch(machine);
+    return rc;
+}
+
+static bool drop_snapshot(const char *name)
+{
+    NEED(sm_store_remove(host, name, 0, NULL, NULL, &err) == 0);
+    return true;
+}
+
+static bool test_snapshot_without_waiting(void)
+{
+    struct sm_machine *machine = start();
+    struct sm_snapshot_config config;
+    struct sm_snapshot_info info;
+    struct sm_exit_status status;
+    struct sm_machine *forks[1];
+    struct sm_exec *exec;
+
+    sm_snapshot_config_init(&config);
+    config.flags = SM_SNAPSHOT_NOWAIT;
+    config.name = "one";
+    NEED(sm_machine_fd(machine, &err) >= 0);
+    NEED(sm_snapshot_create(machine, &config, &info, &err) == 1);
+    NEED(sm_machine_fork(machine, NULL, 1, forks, &err) == SM_EBUSY);
+    config.name = "two";
+    NEED(sm_snapshot_create(machine, &config, &info, &err) == SM_EBUSY);
+    /* The machine does all that it does at other times. */
+    NEED(sm_machine_pause(machine, &err) == 0);
+    NEED(sm_machine_resume(machine, &err) == 0);
+    exec = shell(machine, "exit 4");
+    NEED(sm_exec_wait(exec, POLL_MS, &status, &err) == 0 && status.code == 4);
+    config.name = "one";
+    NEED(await_snapshot(machine, &config, &info) == 0);
+    NEED(strcmp(info.name, "one") == 0 && info.paused_ns > 0);
+    NEED(sm_snapshot_create(machine, &config, &info, &err) == SM_EEXIST);
+    /* One that was begun can be waited for. */
+    config.name = "two";
+    NEED(sm_snapshot_create(machine, &config, &info, &err) == 1);
+    config.flags = 0;
+    NEED(sm_snapshot_create(machine, &config, &info, &err) == 0);
+    NEED(sm_machine_fork(machine, NULL, 1, forks, &err) == 0);
+    sm_machine_free(forks[0]);
+    sm_exec_free(exec);
+    sm_machine_free(machine);
+    return drop_snapshot("snapshot:one") && drop_snapshot("snapshot:two");
+}
+
+static int count_snapshots(void)
+{
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/snapshots", getenv("SUPERMACHINE_HOME"));
+    return count_entries(path);
+}
+
+static bool test_snapshot_that_comes_to_nothing(void)
+{
+    struct sm_machine *machine = start();
+    struct sm_exec *exec = shell(machine, "sleep 1000");
+    struct sm_snapshot_config config;
+    struct sm_exit_status status;
+    int before = count_snapshots();
+    int rc;
+
+    sm_snapshot_config_init(&config);
+    config.flags = SM_SNAPSHOT_NOWAIT;
+    config.name = "none";
+    config.command = exec;
+    NEED(sm_snapshot_create(machine, &config, NULL, &err) == 1);
+    /* Its command goes: it may have been taken before that. */
+    sm_exec_free(exec);
+    config.command = NULL;
+    rc = await_snapshot(machine, &config, NULL);
+    NEED(rc == SM_ESTATE || (rc == 0 && drop_snapshot("snapshot:none")));
+    exec = shell(machine, "exit 0");
+    NEED(sm_exec_wait(exec, POLL_MS, &status, &err) == 0);
+    config.command = exec;
+    NEED(sm_snapshot_create(machine, &config, NULL, &err) == SM_ESTATE);
+    sm_exec_free(exec);
+    config.command = NULL;
+    NEED(sm_snapshot_create(machine, &config, NULL, &err) == 1);
+    NEED(count_snapshots() == before + 1);
+    sm_machine_kill(machine);
+    NEED(await_snapshot(machine, &config, NULL) == SM_EGUEST);
+    NEED(sm_snapshot_create(machine, &config, NULL, &err) == SM_ESTATE);
+    sm_machine_free(machine);
+    NEED(count_snapshots() == before);
+    machine = start();
+    NEED(sm_snapshot_create(machine, &config, NULL, &err) == 1);
+    sm_machine_free(machine);
+    NEED(count_snapshots() == before);
+    return true;
+}
+
 #define RUN(name) report(#name, test_##name())
 
 int main(int argc, char **argv)
@@ -417,6 +522,8 @@ int main(int argc, char **argv)
     RUN(free_kills_what_it_started);
     RUN(files_between_two_machines);
     RUN(copy_has_a_time_out);
+    RUN(snapshot_without_waiting);
+    RUN(snapshot_that_comes_to_nothing);
     RUN(nothing_leaks);
     close_image();
     return 0;

@@ -279,7 +279,7 @@ static void test_snapshot_wishes_are_checked(void **state)
     wish.name = "ready";
     assert_int_equal(sm_snapshot_create(machine, &wish, &info, &err),
                      SM_EEXIST);
-    wish.flags = 8;
+    wish.flags = 16;
     assert_int_equal(sm_snapshot_create(machine, &wish, &info, &err),
                      SM_EINVAL);
     wish.flags = SM_SNAPSHOT_TEMPORARY;
@@ -292,6 +292,9 @@ static void test_snapshot_wishes_are_checked(void **state)
                      SM_EINVAL);
     /* One that does not run has nothing to keep. */
     wish.command = NULL;
+    rc = sm_snapshot_create(machine, &wish, NULL, &err);
+    assert_true(rc == SM_ESTATE || rc == SM_ENOTSUP);
+    wish.flags = SM_SNAPSHOT_NOWAIT;
     rc = sm_snapshot_create(machine, &wish, NULL, &err);
     assert_true(rc == SM_ESTATE || rc == SM_ENOTSUP);
 
