@@ -7,7 +7,7 @@ make_image
 bad() {
     local name=$1 pattern=$2 out status
     shift 2
-    out=$(timeout 60 "$@" 2>&1 </dev/null)
+    out=$(timeout 300 "$@" 2>&1 </dev/null)
     status=$?
     if [ $status -eq 125 ] && [ "$(wc -l <<<"$out")" -eq 1 ] &&
         grep -qE -- "$pattern" <<<"$out"; then

@@ -37,8 +37,8 @@ grep -qm1 drawing < <(timeout 60 supermachine logs -f origin 2>&1)
 # A young kernel reseeds by itself each second, one of 20 s each 10 s.
 sleep "${AGE:-0}"
 heard_before=$(sm exec origin dmesg | grep -c 'machine fork')
-up_before=$(uptime_of origin)
 began=$(date +%s.%N)
+up_before=$(uptime_of origin)
 # The kernel makes its boot_id when somebody reads it first.
 sm exec origin cat /proc/sys/kernel/random/boot_id >/dev/null
 expect clones/create 0 '' sm snapshot create --full twins origin
@@ -95,7 +95,7 @@ for clone in a b; do
 done
 check clones/programs_have_drawn_the_same \
     cmp -s "$scratch/a.before" "$scratch/b.before"
-check clones/programs_draw_their_own [ "$(cat "$scratch/"[ab].after |
+check "clones/programs_draw_their_own (of $drawn)" [ "$(cat "$scratch/"[ab].after |
     grep -v ' 0000000000000000$' | sort -u | wc -l)" = 64 ]
 if [ "${TWINS_ONLY:-0}" = 1 ]; then
     sm rm -f origin a b >/dev/null
@@ -118,16 +118,16 @@ check "clones/memory_is_taken ($before $most)" \
 sm exec a rm /dev/big
 began_giving=$SECONDS
 until now=$(used) && [ "$now" -le $((before + 30 * mib)) ]; do
-    [ $((SECONDS - began_giving)) -lt 30 ] || break
+    [ $((SECONDS - began_giving)) -lt 120 ] || break
 done
 check "clones/memory_is_given_back ($now)" [ "$now" -le $((before + 30 * mib)) ]
 
 # A clone's worker, a paused one, too, does not outlive who looks after it.
-worker=$(pgrep -n -x supermachine-vm)
-keeper=$(ps -o ppid= -p "$worker")
+worker=$(worker_of b)
+keeper=$(sm inspect --format '{{.State.Pid}}' b)
 kill -KILL "$keeper"
 check clones/worker_goes_with_its_keeper \
-    timeout 10 tail --pid="$worker" -f /dev/null
+    timeout 60 tail --pid="$worker" -f /dev/null
 sm rm -f origin a b >/dev/null
 check_clean clones/nothing_left
 finish_part

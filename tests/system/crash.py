@@ -27,7 +27,7 @@ import time
 REFERENCE, COUNT, SEED = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 HOME = pathlib.Path(os.environ["SUPERMACHINE_HOME"])
 CALLER, WORKER, IMAGE = "supermachine", "supermachine-vm", "supermachine-im"
-PATIENCE_S = 30
+PATIENCE_S = 120
 chance = random.Random(SEED)
 
 
@@ -67,8 +67,10 @@ def await_end(number):
 
 
 def await_none():
-    for number in processes():
-        await_end(number)
+    """Until no process is left, nor any that one of them has started."""
+    while numbers := processes():
+        for number in numbers:
+            await_end(number)
 
 
 def kill(numbers):
@@ -79,7 +81,7 @@ def kill(numbers):
             pass
 
 
-def call(*words, patience=60):
+def call(*words, patience=PATIENCE_S):
     """Status and output of a command of ours."""
     try:
         done = subprocess.run(
@@ -127,21 +129,24 @@ def pick(started, victims):
 
 def check_told(name):
     """What ps says of (name) is so; then the machine goes."""
+    end = time.monotonic() + PATIENCE_S
     state = listed().get(name)
-    if state == "running":
+    while state == "running":
         status, text = call("exec", name, "echo", "alive")
         if (status, text) == (0, "alive"):
             call("rm", "-f", name)
             await_none()
             return
-        # Its keeper may have heard of the end of the worker in between.
-        state = listed().get(name)
-        if state == "running":
+        # Its keeper may be about to hear of the end of the worker.
+        if time.monotonic() > end:
             raise Wrong(f"ps says running, exec: status {status}: {text}")
-    if state == "created":
-        # It is on its way, so somebody must be at it.
-        if not processes():
+        state = listed().get(name)
+    # It is on its way, so somebody must be at it, or has got on meanwhile.
+    if state == "created" and not processes():
+        state = listed().get(name)
+        if state == "created":
             raise Wrong("ps says created, and no process is there")
+    if state == "created":
         status, text = call("rm", "-f", name)
         if status:
             raise Wrong(f"rm -f of what is created: status {status}: {text}")

@@ -18,7 +18,7 @@ mkdir -p "$SUPERMACHINE_HOME"
 tar -C "$SUPERMACHINE_HOME" -xf build/debian-home.tar
 
 sm() {
-    timeout 300 supermachine "$@" </dev/null
+    timeout 900 supermachine "$@" </dev/null
 }
 
 # What the machine does, until it is ended. Its python program looks up one entry
@@ -57,6 +57,9 @@ read -r _ <&6
 yes 'insert into ticks select coalesce(max(id), 0) + 1 from ticks;
     select pg_sleep(0.05);' |
     psql -q -h 127.0.0.1 -U postgres >/dev/null &
+until psql -Atq -h /tmp -U postgres -c 'select count(*) > 0 from ticks' |
+    grep -qx t; do :; done
+until redis-cli -s /run/redis.sock exists count | grep -qx 1; do :; done
 
 nice -n 19 python3 -u - <<'PYTHON'
 import threading
@@ -103,9 +106,10 @@ read -r _ </run/done
 echo afterwards "$(sql 'select count(*), max(id) from kept')"
 echo checked "$(sql "select bt_index_check(c.oid, true) from pg_class c
     where relname in ('kept_pkey', 'ticks_pkey')" | wc -l)"
-more=$(sql 'select count(*) from ticks')
-[ "$more" -gt "$ticks" ] && echo postgresql goes on
-[ "$(say get count)" -gt "$count" ] && echo redis goes on
+until [ "$(sql 'select count(*) from ticks')" -gt "$ticks" ]; do :; done
+echo postgresql goes on
+until [ "$(say get count)" -gt "$count" ]; do :; done
+echo redis goes on
 rounds_then=$rounds
 ask entries sum wrong rounds
 while [ "$rounds" -eq "$rounds_then" ]; do ask entries sum wrong rounds; done
@@ -154,7 +158,7 @@ END
 sm run -d --name origin --memory 512m "oci:$layout" \
     bash -c "$(cat "$scratch/work.sh")" >/dev/null
 # Not a pipe: the log goes on, but nothing comes that would end its reader.
-if ! grep -qm1 '^ready$' < <(timeout 300 supermachine logs -f origin 2>&1); then
+if ! grep -qm1 '^ready$' < <(timeout 900 supermachine logs -f origin 2>&1); then
     sm logs origin 2>&1 | tail -n 5 | sed 's/^/    /'
     not_ok "kept_programs (the programs do not run)"
     sm rm -f origin >/dev/null

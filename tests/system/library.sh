@@ -4,7 +4,7 @@
 make_image
 export SUPERMACHINE_RUNTIME_DIR=$stage/libexec/supermachine
 
-absorb '' < <(timeout 900 build/main/tests/system/library/library \
+absorb '' < <(timeout 1800 build/main/tests/system/library/library \
     "oci:$image" 2>&1 || echo "not ok library (status $?)")
 # 500 at 1 MiB each take eight minutes in the test bed: that is for the soak.
 absorb '' < <(timeout 3600 build/main/tests/system/library/load "oci:$image" \

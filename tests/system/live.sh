@@ -8,6 +8,7 @@ captures=${CAPTURES:-4}
 restores=${RESTORES:-5}
 SEED=${SEED:-$(date +%s)}
 RANDOM=$SEED
+echo "    seed $SEED"
 
 # busybox, and a program that is busy in every way (guest/churn.c).
 folder=$scratch/folder
@@ -200,7 +201,7 @@ sm rm -f busy >/dev/null
 # whole capture, its programs stand still for a small part; if not in one such
 # capture (this machine may have had other things to do), then in the next.
 begin layered -- sleep 1000
-worker=$(pgrep -n -x supermachine-vm)
+worker=$(worker_of layered)
 merges=0
 quick=0
 count=0
@@ -330,13 +331,15 @@ check live/nothing_is_left_of_it [ -z "$(find \
 for who in client keeper worker; do
     begin victim -- churn / 1
     await_line victim '^1 3$'
+    keeper=$(sm inspect --format '{{.State.Pid}}' victim)
+    worker=$(worker_of victim)
     { supermachine snapshot create torn victim </dev/null & } 2>/dev/null
     client=$!
     sleep "0.0$((RANDOM % 10))"
     case $who in
     client) kill -KILL $client ;;
-    keeper) pkill -KILL -f 'supermachine run.*victim' ;;
-    worker) pkill -KILL -n -x supermachine-vm ;;
+    keeper) kill -KILL "$keeper" ;;
+    worker) kill -KILL "$worker" ;;
     esac 2>/dev/null
     wait $client 2>/dev/null
     # What was left of them may be finishing it still.

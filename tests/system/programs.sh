@@ -19,7 +19,7 @@ debian() {
         shift
     done
     shift
-    timeout 500 supermachine run --memory 512m "${options[@]}" \
+    timeout 1500 supermachine run --memory 512m "${options[@]}" \
         "oci:$layout" "$@"
 }
 
@@ -42,9 +42,13 @@ expect programs/nginx_serves 0 '^200 www-data .*Welcome to nginx' \
 python3 - << "END"
 import glob, os, pwd, urllib.request
 answer = urllib.request.urlopen("http://127.0.0.1/")
-users = {pwd.getpwuid(os.stat(path).st_uid).pw_name
-         for path in glob.glob("/proc/[0-9]*")
-         if open(path + "/cmdline").read().startswith("nginx: worker")}
+users = set()
+for path in glob.glob("/proc/[0-9]*"):
+    try:
+        if open(path + "/cmdline").read().startswith("nginx: worker"):
+            users.add(pwd.getpwuid(os.stat(path).st_uid).pw_name)
+    except OSError:
+        pass  # it has ended meanwhile
 print(answer.status, *users, answer.read().decode().replace("\n", " "))
 END
 nginx -s quit'

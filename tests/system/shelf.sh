@@ -270,8 +270,8 @@ for delay in 0.01 0.03 0.05 0.08 0.12 0.2; do
     sm snapshot rm killed >/dev/null 2>&1
 done
 # Those who did the work end when nobody listens any more.
-for folder in "$shelf"/.new-*; do
-    [ ! -d "$folder" ] || flock "$folder" true
+for worker in $(pgrep -f "supermachine(-image)? .*$scratch"); do
+    timeout 60 tail --pid="$worker" -f /dev/null
 done
 sm snapshot rm killed >/dev/null 2>&1
 expect after_kills 0 killed snapshot import -i "$archive" killed

@@ -40,7 +40,7 @@ run_in --memory 512m -- sh -c 'echo up; read -r line' \
     <"$scratch/in" >"$scratch/out" 2>/dev/null &
 runner=$!
 exec 4>"$scratch/in"
-read -rt 100 line <"$scratch/out" || true
+read -rt 300 line <"$scratch/out" || true
 check worker/up [ "$line" = up ]
 worker=$(pgrep -x supermachine-vm)
 read -r inside kib < <(smaps_of "$worker" 512 Rss)

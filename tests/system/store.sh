@@ -203,11 +203,14 @@ wrong=0
 for step in $(seq 1 24); do
     delay=$(printf '0.%03d' $((step * 17 % 310 + 5)))
     killed "$delay" pull -q --platform linux/amd64 "$app" &
-    pulling=$!
+    begun=($!)
     killed "0.$((step * 7 % 90 + 10))" prune --all &
-    [ $((step % 3)) -ne 0 ] || killed 0.1 rmi -f "$app" &
-    wait $pulling
-    wait %% 2>/dev/null
+    begun+=($!)
+    if [ $((step % 3)) -eq 0 ]; then
+        killed 0.1 rmi -f "$app" &
+        begun+=($!)
+    fi
+    wait "${begun[@]}"
     # A prune that nobody kills, next to a pull that nobody kills.
     sm prune >"$scratch/prune" 2>&1 &
     pruning=$!

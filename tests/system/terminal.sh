@@ -10,7 +10,7 @@ expect terminal/on_request 0 '^24 80' run_in -t -- \
 typed=$(printf 'typed\n' | run_in -it -- cat | tr -d '\r\n')
 check terminal/end_of_input_is_control_d [ "$typed" = typedtyped ]
 tests/system/make-program-folder "$scratch/programs" /usr/bin/nano /usr/bin/top
-absorb '' < <(timeout 900 tests/system/terminal.py "oci:$image" \
+absorb '' < <(timeout 1800 tests/system/terminal.py "oci:$image" \
     "dir:$scratch/programs" 2>&1 ||
     echo "not ok terminal (status $?)")
 check_clean terminal/nothing_left

@@ -13,7 +13,7 @@ warm() {
         shift
     done
     shift
-    timeout 100 supermachine run --warm "${options[@]}" "oci:$image" "$@" \
+    timeout 300 supermachine run --warm "${options[@]}" "oci:$image" "$@" \
         2>"$cost"
 }
 
@@ -61,7 +61,7 @@ check warm/other_environment_is_another_kind \
     [ "${other##* }" != "${second##* }" -a "$(count_kept)" = 2 ]
 # shellcheck disable=SC2016
 expect warm/ended_early 7 'not kept: it ended before it was ready' \
-    timeout 100 supermachine run --warm "oci:$image" sh -c 'exit 7'
+    timeout 300 supermachine run --warm "oci:$image" sh -c 'exit 7'
 check warm/ended_early_is_not_kept [ "$(count_kept)" = 2 ]
 
 # ---- what is of no use is made anew ----
@@ -94,10 +94,10 @@ second=$(echo in | warm --cost --ready 'test -e ok' -- sh -c "$slow")
 check warm/ready_command [ "$first$second" = inin ]
 check warm/ready_command_kept was_warm
 expect warm/not_ready_in_time 0 'not kept: it was not ready within 1 s' \
-    bash -c "echo | timeout 100 supermachine run --warm --ready false \
+    bash -c "echo | timeout 300 supermachine run --warm --ready false \
         --ready-timeout 1 'oci:$image' sh -c 'read -r x'"
 expect warm/quiet 0 '^$' \
-    bash -c "echo | timeout 100 supermachine run -q --warm --ready false \
+    bash -c "echo | timeout 300 supermachine run -q --warm --ready false \
         --ready-timeout 0.1 'oci:$image' sh -c 'read -r x'"
 
 # An image that says of itself when it is ready.
@@ -115,7 +115,7 @@ image_saying healthy "(sleep 1; >/ok; exec sleep 60) & $answer" \
     '"Healthcheck": {"Test": ["CMD-SHELL", "test -e /ok"]}'
 for kind in exposed healthy; do
     for run in first second; do
-        out=$(echo "$run" | timeout 100 supermachine run --warm --cost \
+        out=$(echo "$run" | timeout 300 supermachine run --warm --cost \
             "oci:$scratch/$kind" 2>"$cost")
         check "warm/${kind}_$run" [ "$out" = "$run" ]
     done

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 enum {
-    NUMBERS_MAX = 1 << 21,
+    NUMBERS_MAX = 1 << 22,
     HEAD_WORDS = 512, /* a page */
-    APART_NS = 20000  /* so that there is room for half a minute */
+    APART_NS = 20000  /* so that there is room for more than a minute */
 };
 
 struct draws {
