@@ -240,20 +240,22 @@ sm rm -f layered >/dev/null
 # stop_writer: $client makes a snapshot, and $writer, which writes it, stands
 # still. One that was done before it could be stopped was too fast: once more.
 stop_writer() {
-    local try
+    local try stat
     for ((try = 0; try < 10; try++)); do
         timeout 120 supermachine snapshot create --full --replace long long \
             >"$scratch/client" 2>&1 </dev/null &
         client=$!
-        while kill -0 "$client" 2>/dev/null; do
-            writer=$(pgrep -P "$worker") || continue
-            kill -STOP "$writer" 2>/dev/null
-            while [ -d "/proc/$writer" ]; do
-                case $(sed 's/.*) //' "/proc/$writer/stat" 2>/dev/null) in
-                T*) return 0 ;;
-                Z*) break ;;
-                esac
-            done
+        writer=
+        # No process is started in here: the writer would be faster.
+        while [ -z "$writer" ] && kill -0 "$client" 2>/dev/null; do
+            read -r writer _ <"/proc/$worker/task/$worker/children"
+        done
+        while [ -n "$writer" ] && kill -STOP "$writer" 2>/dev/null &&
+            { read -r stat <"/proc/$writer/stat"; } 2>/dev/null; do
+            case ${stat##*) } in
+            T*) return 0 ;;
+            Z*) break ;;
+            esac
         done
         wait "$client"
     done
