@@ -240,7 +240,7 @@ sm rm -f layered >/dev/null
 # stop_writer: $client makes a snapshot, and $writer, which writes it, stands
 # still. One that was done before it could be stopped was too fast: once more.
 stop_writer() {
-    local try stat
+    local try stat wrote
     for ((try = 0; try < 10; try++)); do
         timeout 120 supermachine snapshot create --full --replace long long \
             >"$scratch/client" 2>&1 </dev/null &
@@ -250,6 +250,12 @@ stop_writer() {
         while [ -z "$writer" ] && kill -0 "$client" 2>/dev/null; do
             read -r writer _ <"/proc/$worker/task/$worker/children"
         done
+        # Before its first byte it may not be bound to its parent's end yet.
+        wrote=0
+        while [ "$wrote" = 0 ]; do
+            { read -r _ && read -r _ wrote; } 2>/dev/null \
+                <"/proc/$writer/io" || break
+        done 2>/dev/null
         while [ -n "$writer" ] && kill -STOP "$writer" 2>/dev/null &&
             { read -r stat <"/proc/$writer/stat"; } 2>/dev/null; do
             case ${stat##*) } in
