@@ -194,7 +194,7 @@ static int begin(struct sm_machine *machine,
             config->timeout_ms ? config->timeout_ms : CAPTURE_TIMEOUT_MS,
     };
     const char *home = machine->host->home;
-    struct keeping *keeping;
+    struct keeping *keeping = NULL;
     int rc = 0;
 
     /* shelf_finish() sees to it; here it costs the machine no pause. */
