@@ -173,6 +173,7 @@ for ((i = 1; i <= captures; i++)); do
         sm logs --tail 5 clone 2>&1 | sed 's/^/    /'
     fi
     sm rm -f clone >/dev/null
+    [ $((i % 10)) != 0 ] || echo "    $i captures: $kept kept, $right right"
 done
 check "live/${captures}_captures_of_a_busy_machine" [ "$kept" = "$captures" ]
 check live/all_clones_were_right [ "$right" = "$captures" ]
@@ -191,6 +192,7 @@ answered=0
 for ((i = 1; i <= restores; i++)); do
     [ "$(sm run --snapshot busy1 echo "$i")" = "$i" ] &&
         answered=$((answered + 1))
+    [ $((i % 100)) != 0 ] || echo "    $i restores: $answered right"
 done
 check "live/${restores}_restores_in_a_row" [ "$answered" = "$restores" ]
 sm rm -f busy >/dev/null
