@@ -160,17 +160,31 @@ goes_on() {
         END { exit twice != 4 }'
     [ "${PIPESTATUS[1]}" = 0 ]
 }
+# tell MACHINE: what may show why it does not go on: what its command said last,
+# and what the threads of its worker do, and did between two looks.
+tell() {
+    local look
+    sm logs --tail 5 "$1" 2>&1 | sed "s/^/    $1: /"
+    for look in first second; do
+        ps -L -o tid,stat,time,wchan:24,comm -p "$(worker_of "$1")" 2>&1 |
+            sed "s/^/    $1, $look: /"
+        rest
+    done
+}
 kept=0
 right=0
 for ((i = 1; i <= captures; i++)); do
     rest
-    sm snapshot create --replace "busy$((i % 3))" busy >/dev/null &&
+    if sm snapshot create --replace "busy$((i % 3))" busy >/dev/null; then
         kept=$((kept + 1))
+    else
+        tell busy
+    fi
     sm run -d --name clone --snapshot "busy$((i % 3))" >/dev/null
     if goes_on clone; then
         right=$((right + 1))
     else
-        sm logs --tail 5 clone 2>&1 | sed 's/^/    /'
+        tell clone
     fi
     sm rm -f clone >/dev/null
     [ $((i % 10)) != 0 ] || echo "    $i captures: $kept kept, $right right"
