@@ -113,9 +113,12 @@ static void time_is_up(struct source *source, uint32_t events)
     struct guest *guest = hold->freezer.guest;
 
     (void)events;
-    if (guest->hold == hold && hold->state == HOLD_FREEZING)
-        give_up(guest, AGENT_HOLD_TIMED_OUT,
-                "a program did not freeze in time; it may wait for a disk");
+    if (guest->hold != hold || hold->state == HOLD_HELD)
+        return;
+    give_up(guest, AGENT_HOLD_TIMED_OUT,
+            hold->state == HOLD_FREEZING
+                ? "a program did not freeze in time; it may wait for a disk"
+                : "the agent has not finished in time what it was at");
 }
 
 static int start_timer(struct guest *guest, struct hold *hold)

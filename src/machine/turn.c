@@ -48,6 +48,9 @@ int machine_fd(struct machine *machine, struct sm_error *err)
     if (rc)
         return rc;
     machine->exposed = true;
+    /* What loop_expose() met is not lost on who waits next. */
+    if (machine->untold)
+        machine_nudge(machine);
     return loop_fd(machine->loop);
 }
 

@@ -52,7 +52,7 @@ void loop_on_wake(struct loop *loop, loop_timer_fn *fn, void *context);
  * loop; a change of watches from outside of it shows after one more turn, which
  * loop_wake() asks for. */
 int loop_fd(const struct loop *loop);
-/* Once or more often. SM_ELIMIT, SM_EIO, SM_ENOMEM. */
+/* Once or more often; drives the loop. SM_ELIMIT, SM_EIO, SM_ENOMEM. */
 int loop_expose(struct loop *loop, struct sm_error *err);
 /* Run what is ready, without waiting, and leave loop_fd() as it must be. */
 void loop_drive(struct loop *loop);

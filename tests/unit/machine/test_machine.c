@@ -219,6 +219,15 @@ static void test_machine_fd_shows_what_another_call_has_met(void **state)
         machine_turn(news.machine, &never, SM_NOWAIT);
         assert_false(is_readable(fd));
     }
+    /* Nor is what was met in asking for the descriptor. */
+    assert_int_equal(write(news.ends[1], "", 1), 1);
+    assert_int_equal(machine_fd(news.machine, NULL), fd);
+    assert_int_equal(news.machine->events.count, ARRAY_LEN(timeouts_ms) + 1);
+    assert_true(is_readable(fd));
+    assert_int_equal(machine_fd(news.machine, NULL), fd);
+    assert_true(is_readable(fd));
+    machine_dispatch(news.machine);
+    assert_false(is_readable(fd));
     loop_unwatch(watch);
     machine_free(news.machine);
     close(news.ends[0]);
