@@ -137,6 +137,7 @@ struct machine {
     uint64_t started_ns;    /* on the monotonic clock; 0: not yet */
     struct machine_events events;
     struct machine_reports reports;
+    bool pausing; /* the worker was asked to, and has not answered */
     bool pause_answered;
     uint64_t features; /* of the agent: AGENT_CAN_* */
     bool exposed;      /* somebody waits for machine_fd() */
@@ -151,6 +152,8 @@ struct machine {
  * SM_NOWAIT. False: time is up. */
 bool machine_turn(struct machine *machine, const bool *flag,
                   uint32_t timeout_ms);
+/* After turns of the loop: have machine_fd() show what they left. */
+void machine_turned(struct machine *machine);
 void machine_step(struct machine *machine, const char *what);
 /* End it from this side. */
 void machine_fail(struct machine *machine, const struct sm_error *why);

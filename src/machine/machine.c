@@ -127,6 +127,7 @@ static void worker_paused(void *context, bool paused)
 {
     struct machine *machine = context;
 
+    machine->pausing = false;
     machine->pause_answered = true;
     if (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED)
         machine->state = paused ? MACHINE_PAUSED : MACHINE_RUNNING;

@@ -230,7 +230,7 @@ static int plan(struct machine *machine, struct sm_error *err)
 
 static int check(const struct machine *machine, struct sm_error *err)
 {
-    if (machine->state == MACHINE_PAUSED)
+    if (machine->state == MACHINE_PAUSED || machine->pausing)
         return fail(err, SM_ESTATE,
                     "snapshot: the machine is paused: resume it first");
     if (machine->state != MACHINE_RUNNING || !machine->session)

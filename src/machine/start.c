@@ -359,6 +359,7 @@ bool machine_boot_instead(struct machine *machine)
     machine_step(machine, "template refused");
     template_drop(&machine->paths, &machine->template);
     machine->from_template = false;
+    loop_timer_stop(machine->grace);
     session_close(own_take(machine->session));
     pthread_mutex_lock(&machine->lock);
     worker_close(own_take(machine->worker));
@@ -395,6 +396,8 @@ int machine_start(struct machine *machine, uint32_t timeout_ms,
     else
         while (machine->state == MACHINE_STARTING)
             loop_turn(machine->loop, -1);
+    if (timeout_ms != SM_NOWAIT)
+        machine_turned(machine);
     if (machine->state != MACHINE_STOPPED)
         return 0;
     if (err)

@@ -9,6 +9,14 @@ enum {
     PAUSE_MS = 30000
 };
 
+void machine_turned(struct machine *machine)
+{
+    if (machine->exposed)
+        loop_drive(machine->loop);
+    if (machine->untold)
+        machine_nudge(machine);
+}
+
 bool machine_turn(struct machine *machine, const bool *flag,
                   uint32_t timeout_ms)
 {
@@ -23,9 +31,9 @@ bool machine_turn(struct machine *machine, const bool *flag,
            !machine->expired)
         loop_turn(machine->loop, -1);
     loop_timer_stop(machine->deadline);
-    if (waits && machine->exposed)
-        loop_drive(machine->loop);
-    if (machine->untold)
+    if (waits)
+        machine_turned(machine);
+    else if (machine->untold)
         machine_nudge(machine);
     return *flag || machine->state == MACHINE_STOPPED;
 }
@@ -94,8 +102,8 @@ int machine_pause(struct machine *machine, bool pause, struct sm_error *err)
     int rc;
 
     /* What is asked to stand still for a snapshot must be able to. */
-    if (machine->saving.step == SAVING_HOLDING ||
-        machine->saving.step == SAVING_TAKING)
+    if (pause && (machine->saving.step == SAVING_HOLDING ||
+                  machine->saving.step == SAVING_TAKING))
         machine_turn(machine, &machine->saving.went_on, 0);
     if (machine->state == wanted)
         return 0;
@@ -105,6 +113,7 @@ int machine_pause(struct machine *machine, bool pause, struct sm_error *err)
     rc = worker_pause(machine->worker, pause, err);
     if (rc)
         return rc;
+    machine->pausing = pause;
     if (!machine_turn(machine, &machine->pause_answered, PAUSE_MS))
         return fail(err, SM_ETIMEOUT, "the machine did not %s within %d ms",
                     pause ? "pause" : "resume", PAUSE_MS);

@@ -29,6 +29,13 @@ static struct machine *make_machine(const char *hostname)
     return machine;
 }
 
+static bool is_readable(int fd)
+{
+    struct pollfd list = {.fd = fd, .events = POLLIN};
+
+    return poll(&list, 1, 0) == 1;
+}
+
 static void test_machine_host_names(void **state)
 {
     static const struct {
@@ -91,13 +98,17 @@ static void test_machine_that_cannot_start_is_stopped(void **state)
     struct command command = {0};
     struct program *program = NULL;
     struct sm_error err;
+    int fd;
 
     (void)state;
     assert_int_equal(program_new(machine, &command, &config, &program, NULL),
                      0);
     assert_int_equal(program_wait(program, 0, &status, &err), SM_ESTATE);
+    fd = machine_fd(machine, NULL);
+    assert_false(is_readable(fd));
     assert_int_equal(machine_start(machine, 1000, &err), SM_ENOENT);
     assert_int_equal(err.code, SM_ENOENT);
+    assert_true(is_readable(fd));
     assert_non_null(strstr(err.message, "/no/such/runtime/supermachine-vmm"));
     assert_int_equal(machine->state, MACHINE_STOPPED);
     assert_int_equal(machine_start(machine, 1000, &err), SM_ESTATE);
@@ -163,13 +174,6 @@ static void test_machine_cost_counts_from_the_first_step(void **state)
     assert_string_equal(cost + strlen(cost) - 3, "}]}");
     free(cost);
     machine_free(machine);
-}
-
-static bool is_readable(int fd)
-{
-    struct pollfd list = {.fd = fd, .events = POLLIN};
-
-    return poll(&list, 1, 0) == 1;
 }
 
 /* As long as there is a byte in the pipe. */
