@@ -104,7 +104,8 @@ static int attend(struct attached *attached, pid_t child)
     /* One that does not run yet does not listen. */
     if (rc == SM_ECANCELED && !attached->is_up)
         kill(child, SIGKILL);
-    shutdown(attached->keeper, SHUT_WR);
+    /* Both ways: it must see that also while it takes no more input. */
+    shutdown(attached->keeper, SHUT_RDWR);
     return await_child(child);
 }
 

@@ -287,8 +287,10 @@ static void look_after_machine(struct service *service)
     /* The last of it may have come with the end. */
     keep_output(service);
     /* Of a moment when it ran, and whoever asked for it waits. */
-    if (service->capture.active)
+    if (service->capture.active) {
+        service->leave_at_ms = 0;
         return;
+    }
     if (waits_for_readers(service))
         return;
     keep_output(service);
@@ -311,23 +313,31 @@ static int until(int64_t when)
     return left < 60000 ? (int)left : 60000;
 }
 
+/* -1: never. */
+static int sooner(int one, int other)
+{
+    return one >= 0 && (other < 0 || one < other) ? one : other;
+}
+
 /* Milliseconds until something is due, for poll(). */
 static int patience(struct service *service)
 {
+    int wait = -1;
+
+    if (service->kill_at_ms && service->kill_at_ms <= keeper_now_ms()) {
+        service->killed = true;
+        service->kill_at_ms = 0;
+        sm_machine_kill(service->keeper->machine);
+    }
+    if (service->kill_at_ms)
+        wait = until(service->kill_at_ms);
     if (service->leave_at_ms)
-        return until(service->leave_at_ms);
+        wait = sooner(wait, until(service->leave_at_ms));
     /* Whoever wants it stopped has ended this, unless it is being kept. */
-    if (service->holds && !service->capture.warm &&
-        !service->capture.warm_waits)
-        return until(ready_due_ms(&service->ready));
-    if (!service->kill_at_ms)
-        return -1;
-    if (service->kill_at_ms > keeper_now_ms())
-        return until(service->kill_at_ms);
-    service->killed = true;
-    service->kill_at_ms = 0;
-    sm_machine_kill(service->keeper->machine);
-    return -1;
+    else if (service->holds && !service->capture.warm &&
+             !service->capture.warm_waits)
+        wait = sooner(wait, until(ready_due_ms(&service->ready)));
+    return wait;
 }
 
 static void wait_for_something(struct service *service)

@@ -15,6 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A guest that is up and does not come to start a command hangs. */
+enum { STARTED_MS = 60000 };
+
 static void send_signal(void *context, int number)
 {
     struct run *run = context;
@@ -153,7 +156,7 @@ static int start(struct run *run, struct sm_error *err)
     }
     /* Only one that really runs may be left alone. */
     if (!rc && run->options->detach)
-        rc = sm_exec_wait_started(run->exec, 0, err);
+        rc = sm_exec_wait_started(run->exec, STARTED_MS, err);
     /* What it had shown before is shown to nobody else: let it draw again. */
     if (!rc && run->is_warm && run->record.tty)
         sm_exec_signal(run->exec, SIGWINCH, NULL);

@@ -195,6 +195,23 @@ def test_signals_put_it_back():
             terminal.expect_status(128 + number)
 
 
+def test_giving_up_while_no_input_is_taken():
+    """More than the command and all before it hold: it takes nothing."""
+    with Terminal("sh", "-c", "stty raw -echo; trap '' TERM; echo go; "
+                  "exec sleep 1000") as terminal:
+        terminal.expect(b"go")
+        os.set_blocking(terminal.master, False)
+        typed = 0
+        while select.select([], [terminal.master], [], 3)[1]:
+            typed += os.write(terminal.master, b"x" * 1000)
+        if typed < 100000:
+            raise Wrong(f"{typed} bytes were taken")
+        for _ in range(3):
+            terminal.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        terminal.expect_status(137)
+
+
 def test_killed_worker_puts_it_back():
     with Terminal("sh", "-c", "echo go; exec sleep 1000") as terminal:
         terminal.expect(b"go\r\n")
