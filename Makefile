@@ -53,14 +53,17 @@ bench: all
 soak: check
 	@tests/soak
 
-install: all
+# As another user than who built it, one may have no kernel in the cache.
+install: programs $(if $(wildcard $(STAGE)/libexec/supermachine/vmlinux),,kernel)
 	@meson install -C $(BUILD)/main --no-rebuild --quiet \
 	    $(if $(DESTDIR),--destdir "$(DESTDIR)")
 	@install -m 644 $(STAGE)/libexec/supermachine/vmlinux "$(RUNTIME)/vmlinux"
+	@$(if $(DESTDIR),,[ "$$(id -u)" != 0 ] || ldconfig)
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 
 uninstall:
 	@tools/unstage "$(DESTDIR)$(PREFIX)"
+	@$(if $(DESTDIR),,[ "$$(id -u)" != 0 ] || ldconfig)
 
 format:
 	@git ls-files '*.[ch]' | xargs clang-format -i

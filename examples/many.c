@@ -53,12 +53,17 @@ static int serve(struct one *one, struct sm_error *err)
     int rc;
 
     sm_machine_dispatch(one->machine);
+    /* What there is no room for is read all the same: else the command waits.
+     */
     do {
-        count = sm_exec_read(one->exec, 1, one->text + one->count,
-                             TEXT_BYTES - one->count, SM_NOWAIT, err);
-        if (count > 0)
+        char rest[TEXT_BYTES];
+        size_t room = TEXT_BYTES - one->count;
+
+        count = sm_exec_read(one->exec, 1, room ? one->text + one->count : rest,
+                             room ? room : sizeof rest, SM_NOWAIT, err);
+        if (count > 0 && room)
             one->count += (size_t)count;
-    } while (count > 0 && one->count < TEXT_BYTES);
+    } while (count > 0);
     if (count < 0 && count != SM_ETIMEOUT)
         return (int)count;
     rc = sm_exec_wait(one->exec, SM_NOWAIT, &status, err);

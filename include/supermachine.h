@@ -47,22 +47,23 @@
  *   and a waitpid(-1) of yours that collects one does no harm. Different
  *   objects may be used by different threads at the same time. One object: by
  *   one thread at a time, unless the call says "any"; a machine and its execs
- *   count as one. A call that waits while another thread is in one gives
- *   SM_EBUSY. Objects that were freed are found out by debug builds only, which
- *   abort.
+ *   count as one; a host or an image by any number, if none frees it. A call
+ *   that waits while another thread is in one gives SM_EBUSY. Objects that were
+ *   freed are found out by debug builds only, which abort.
  *
  * Waiting
  *   Calls that wait take a time-out in milliseconds; SM_NOWAIT: do not wait.
  *   To wait for many machines on one thread, or in an event loop of yours, wait
  *   for sm_machine_fd() of each to be readable, call sm_machine_dispatch(), and
  *   ask with SM_NOWAIT what became of it. Nothing goes on in a machine's
- * streams between the calls of the library; the machine itself does.
+ *   streams between the calls of the library; the machine itself does.
  *
  * Config structs
  *   Begin with their size. Initialise with their _init() call, then set what
- *   you want. Zero or NULL means the default that the field names. A struct
- *   that is larger than the library knows is refused with SM_EINVAL if the
- *   unknown part is not all zero.
+ *   you want. Zero or NULL means the default that the field names, except in
+ *   fields for descriptors, where 0 is descriptor 0. A struct that is larger
+ *   than the library knows is refused with SM_EINVAL if the unknown part is not
+ *   all zero. A config may be NULL where the call says so.
  */
 #ifndef SUPERMACHINE_H
 #define SUPERMACHINE_H
@@ -260,10 +261,11 @@ struct sm_progress {
  *              Tars may be compressed with gzip, zstd, xz or bzip2.
  * progress     called while there is work to do; may be NULL.
  * Returns      0 and *ret, or SM_ENOENT (no such image, file or tag),
- * SM_EIMAGE, SM_EDIGEST, SM_ENOTSUP (media type, platform), SM_ENOSPC, SM_EBUSY
- * (a file of DIR changed while it was read), SM_ETIMEOUT and SM_EPROTO (the
- * registry), SM_EINVAL, SM_EACCES, SM_ELIMIT, SM_ENOMEM, SM_EIO. Nothing
- * half-made is left behind. Blocks.      Since 0.1
+ *              SM_EIMAGE, SM_EDIGEST, SM_ENOTSUP (media type, platform),
+ *              SM_ENOSPC, SM_EBUSY (a file of DIR changed while it was read),
+ *              SM_ETIMEOUT and SM_EPROTO (the registry), SM_EINVAL, SM_EACCES,
+ *              SM_ELIMIT, SM_ENOMEM, SM_EIO. Nothing half-made is left behind.
+ * Blocks.      Since 0.1
  */
 SM_API int sm_image_open(struct sm_host *host, const char *reference,
                          void (*progress)(void *context,
@@ -300,6 +302,7 @@ SM_API void sm_image_config_init(struct sm_image_config *config);
  * killed, keeps what it has verified and what it has of unfinished blobs: the
  * next one goes on there.
  *
+ * Returns      as sm_image_open().
  * Blocks.      Since 0.1
  */
 SM_API int sm_image_prepare(struct sm_host *host, const char *reference,
@@ -466,10 +469,11 @@ SM_API int sm_store_verify(struct sm_host *host, unsigned flags,
  *              its end.
  * name         what its only image is to be called. NULL: as the archive says.
  *              "snapshot:NAME": the archive is a snapshot, which is to have
- * that name; "snapshot:": as the archive says. report       called for each
- * name; may be NULL. Returns      0, or SM_EINVAL (no descriptor; an image
- * without a name; a name for several), SM_ENOENT (no image), SM_EIMAGE,
- * SM_EDIGEST, SM_ENOTSUP, SM_ELIMIT, SM_EEXIST (a snapshot has that name),
+ *              that name; "snapshot:": as the archive says.
+ * report       called for each name; may be NULL.
+ * Returns      0, or SM_EINVAL (no descriptor; an image without a name; a name
+ *              for several), SM_ENOENT (no image), SM_EIMAGE, SM_EDIGEST,
+ *              SM_ENOTSUP, SM_ELIMIT, SM_EEXIST (a snapshot has that name),
  *              SM_ENOSPC, SM_EACCES, SM_ENOMEM, SM_EIO.
  *              Images that came before one that failed are there.
  * Since        0.1
@@ -542,7 +546,8 @@ struct sm_machine_config {
     /* Another guest kernel: ELF vmlinux or bzImage, with what kernel/README.md
      * asks for. NULL: ours. */
     const char *kernel;
-    /* Host name in the guest. NULL: twelve random hexadecimal digits. */
+    /* Host name in the guest, 1 to 63 letters, digits, dots and hyphens, not
+     * beginning with a hyphen. NULL: twelve random hexadecimal digits. */
     const char *hostname;
     /* Words added to the kernel's command line. NULL: none. */
     const char *kernel_args;
@@ -562,7 +567,8 @@ struct sm_machine_config {
     const char *const *env;
     const char *workdir;
     const char *user;
-    /* Limits of each process of its commands, (limit_count) of them. */
+    /* Limits of each process of its commands, (limit_count) of them, at most
+     * 16. */
     const struct sm_limit *limits;
     size_t limit_count;
     /* Processes and threads that all its commands may have together, 1 to
@@ -611,9 +617,11 @@ SM_API void sm_machine_free(struct sm_machine *machine);
  * timeout_ms   counted from the call, 1 to 3 600 000; 0: 60 000. SM_NOWAIT:
  *              return once the worker process has been started; what becomes
  *              of the start within 60 000 ms, sm_machine_state() tells.
- * Returns      0, or SM_ETIMEOUT, SM_ESTATE (was started before), SM_ENOHV
- *              (no usable hypervisor: see sm_host_doctor()), SM_EGUEST (the
- *              guest stopped before answering: see sm_machine_log()),
+ * Returns      0, or SM_ETIMEOUT, SM_EINVAL (timeout_ms), SM_ESTATE (was
+ *              started before), SM_ENOHV (no usable hypervisor: see
+ *              sm_host_doctor()), SM_ENOTSUP (its snapshot cannot go on here:
+ *              see "snapshot"), SM_EGUEST (the guest stopped before answering:
+ *              see sm_machine_log()),
  *              SM_EIMAGE (not a kernel), SM_ENOENT and SM_EACCES (kernel,
  *              runtime folder, root file system, hypervisor), SM_ENOSPC (the
  *              kernel does not fit into the memory; disk full), SM_ECANCELED
@@ -715,7 +723,8 @@ SM_API int sm_machine_resume(struct sm_machine *machine, struct sm_error *err);
  *
  * grace_ms     1 to 3 600 000; 0: 10 000.
  * Returns      0, or SM_EINVAL, SM_ESTATE (machine not started), SM_ENOMEM.
- *              Whatever it returns but these, the machine is stopped.
+ *              After these errors it is as it was; else the machine is
+ *              stopped.
  * Blocks.      Since 0.1
  */
 SM_API int sm_machine_stop(struct sm_machine *machine, uint32_t grace_ms,
@@ -922,6 +931,7 @@ SM_API void sm_exec_config_init(struct sm_exec_config *config);
 /*
  * A command in (machine). Before sm_machine_start(): starts with the machine.
  * In a running machine: sent at the next wait for anything in this machine.
+ * (config) may be NULL: the image's own command.
  *
  * Returns      0 and *ret, or SM_EINVAL (nothing to run, or to resume; a value
  *              out of range), SM_ESTATE (machine stopped; was started before
@@ -989,9 +999,10 @@ SM_API int sm_exec_fd(struct sm_exec *exec, struct sm_error *err);
  * timeout_ms   0: wait for ever; SM_NOWAIT.
  * Returns      the number of bytes, 1 to (capacity); 0 at the end of the
  *              stream. Or SM_ETIMEOUT (nothing is there), SM_EINVAL (the stream
- * is not SM_BYTES), SM_ESTATE (machine not started), SM_ENOMEM (bytes were
- * lost). A machine that ends, ends the stream: sm_exec_wait() tells how it
- * ended. Blocks.      Since 0.1
+ *              is not 1 or 2, or not SM_BYTES; a capacity of 0), SM_ESTATE
+ *              (machine not started), SM_ENOMEM (bytes were lost). A machine
+ *              that ends, ends the stream: sm_exec_wait() tells how it ended.
+ * Blocks.      Since 0.1
  */
 SM_API int64_t sm_exec_read(struct sm_exec *exec, int stream, void *to,
                             size_t capacity, uint32_t timeout_ms,
@@ -1044,8 +1055,8 @@ SM_API int sm_exit_code(const struct sm_exit_status *status);
 
 /*
  * The short way: host from the environment, image, machine, (command), all
- * freed again. (command) may be NULL: the image's own; its descriptors are not
- * SM_BYTES, for which there would be nobody to ask.
+ * freed again. (command) may be NULL: the image's own. Its descriptors must not
+ * be SM_BYTES: there would be nobody to ask for them.
  *
  * Returns      as the calls that it stands for.
  * Blocks.      Since 0.1
@@ -1265,7 +1276,8 @@ SM_API int sm_copy(const struct sm_copy_config *config, uint64_t *ret_bytes,
 /* The call does not wait: it begins the snapshot and returns 1. Whatever call
  * waits for the machine, or dispatches it, gets on with that; the same call
  * again, after each of them, returns 1 until it is over, and then what became
- * of it. */
+ * of it. Of its config only name and flags count then; until somebody has heard
+ * what became of it, the machine makes no other. */
 #define SM_SNAPSHOT_NOWAIT 8u
 
 struct sm_snapshot_config {
@@ -1273,9 +1285,9 @@ struct sm_snapshot_config {
     /* What it is to be called. NULL only with SM_SNAPSHOT_TEMPORARY. */
     const char *name;
     uint32_t flags; /* SM_SNAPSHOT_* */
-    /* The time for the machine to stand still, and for it to go on, in
-     * milliseconds; 0: 30 000. What is written afterwards takes as long as it
-     * takes. */
+    /* The time for (command) to start, if it was made just now, for the machine
+     * to stand still, and for it to go on, each in milliseconds; 0: 30 000.
+     * What is written afterwards takes as long as it takes. */
     uint32_t timeout_ms;
     /* The command whose streams go on in machines of the snapshot
      * (sm_exec_config.resume). NULL: the first one that was made before the
@@ -1310,8 +1322,9 @@ struct sm_snapshot_info {
  *              SM_SNAPSHOT_REPLACE), SM_ESTATE (machine not started, paused or
  *              stopped; (command) has ended), SM_ETIMEOUT, SM_ENOSPC,
  *              SM_ENOTSUP (its agent cannot), SM_EGUEST (it ended meanwhile, or
- *              its agent failed), SM_EBUSY (another one is being made),
- *              SM_EACCES, SM_ENOMEM, SM_EIO; 1: see SM_SNAPSHOT_NOWAIT.
+ *              its agent failed), SM_EBUSY (another one is being made; or
+ *              the machine is about to end, or has a process where none can be
+ *              made to stand still: the error says which), SM_EACCES, SM_ENOMEM, SM_EIO; 1: see SM_SNAPSHOT_NOWAIT.
  *              Whatever it is, (machine) goes on as if nothing had happened.
  * Blocks.      Since 0.1
  */

@@ -141,9 +141,8 @@ const struct verb verb_fork = {
     .summary = "Have more machines that go on from where one is now",
     .details =
         "The new machines are detached; their IDs are printed. They have "
-        "memory and disk\nof their own from then on, names, addresses and "
-        "random numbers of their own, and\nthe labels of the machine, which "
-        "itself goes on.",
+        "memory and disk\nof their own from then on, names and random numbers "
+        "of their own, and the labels\nof the machine, which itself goes on.",
     .options = fork_option_table,
     .option_count = sizeof fork_option_table / sizeof fork_option_table[0],
     .group = VERB_MACHINES,

@@ -285,7 +285,7 @@ void options_help(const struct verb *verb)
     if (verb->details)
         printf("\n%s\n", verb->details);
     if (verb->exit_status)
-        printf("\n%s\n", verb->exit_status);
+        printf("\nExit status:\n%s\n", verb->exit_status);
     for (size_t i = 0; verb->seconds && verb->seconds[i]; i++)
         printf("%s  %-17s %s\n", i ? "" : "\nCommands:\n",
                verb->seconds[i]->name, verb->seconds[i]->summary);

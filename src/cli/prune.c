@@ -51,7 +51,7 @@ const struct verb verb_prune = {
     .options_anywhere = true,
     .group = VERB_IMAGES,
     .usage = "[OPTIONS]",
-    .summary = "Remove what no image refers to",
+    .summary = "Remove what nothing needs, and what can be made again",
     .details = "Blobs that no name leads to, root file systems whose image is "
                "gone, templates\nthat no start wanted for a week, what run "
                "--warm has kept, and what killed\nprocesses left half-made. "

@@ -37,6 +37,9 @@ static const struct option run_option_table[] = {
      "name or number, looked up in the image"},
     {"entrypoint", 0, OPTION_STRING, FIELD(entrypoint), "PROGRAM",
      "run this instead of the image's entrypoint"},
+    {"publish", 'p', OPTION_STRING, FIELD(publish), "PORTS", NULL},
+    {"volume", 'v', OPTION_STRING, FIELD(volume), "FOLDERS", NULL},
+    {"network", 0, OPTION_STRING, FIELD(network), "NAME", NULL},
     {"hostname", 'h', OPTION_STRING, FIELD(hostname), "NAME",
      "host name in the machine"},
     {"timeout", 0, OPTION_TIME, FIELD(timeout_ms), "TIME",
@@ -170,6 +173,32 @@ static bool check_warm(const struct run_options *options)
     return false;
 }
 
+/* What users of Docker try first, and is not there. */
+static bool check_outside(const struct run_options *options)
+{
+    bool none = options->network && strcmp(options->network, "none") == 0;
+
+    if (options->publish || (options->network && !none))
+        complain("run: %s: machines have no network yet",
+                 options->publish ? "-p" : "--network");
+    else if (options->volume)
+        complain("run: -v: machines share no folders yet: supermachine cp "
+                 "carries files in and out");
+    else
+        return true;
+    return false;
+}
+
+/* The rest of a command that goes on is as it was. */
+static bool check_command(const struct run_options *options, bool goes_on)
+{
+    if (!goes_on || options->timeout_ms == UINT64_MAX)
+        return check_time("timeout", options->timeout_ms);
+    complain("run: --timeout: a snapshot's command goes on with its own: give "
+             "a COMMAND, or see --lifetime");
+    return false;
+}
+
 static int run_run(void *values, char **words)
 {
     struct run_options *options = values;
@@ -178,8 +207,8 @@ static int run_run(void *values, char **words)
     options->image.json_to = stderr;
     if (!words[0] && !options->snapshot)
         complain("run: which image? see supermachine run --help");
-    else if (!check_size(options) ||
-             !check_time("timeout", options->timeout_ms) ||
+    else if (!check_size(options) || !check_command(options, !words[0]) ||
+             !check_outside(options) ||
              !check_time("lifetime", options->lifetime_ms) ||
              !check_warm(options))
         ;
@@ -209,7 +238,7 @@ static const struct verb_example examples[] = {
     {"Leave a server running",
      "supermachine run -d --name cache redis:7 && supermachine logs -f cache"},
     {"Have a server that is slow to start at once, from the second time on",
-     "supermachine run -d --warm --name db postgres:16"},
+     "supermachine run -d --warm -e POSTGRES_PASSWORD=secret postgres:16"},
 };
 
 const struct verb verb_run = {

@@ -32,6 +32,10 @@ struct run_options {
     const char *user;
     const char *entrypoint;
     const char *hostname;
+    /* There is no such thing; network: but "none". */
+    const char *publish;
+    const char *volume;
+    const char *network;
     const char *kernel;
     const char *kernel_args;
     bool interactive; /* without -d stdin is always handed on */

@@ -26,6 +26,10 @@ bad no_such_verb 'did you mean run' supermachine rnu
 bad not_a_reference 'ftp:' supermachine run ftp://thing true
 bad no_such_layout "$scratch/nowhere" supermachine run "oci:$scratch/nowhere"
 bad no_such_tag 'nosuchtag.*latest' supermachine run "oci:$image:nosuchtag"
+bad no_network 'no network' supermachine run -p 80:80 "oci:$image" true
+bad no_shared_folders 'supermachine cp' supermachine run -v /tmp:/a "oci:$image"
+bad time_of_one_that_goes_on 'timeout.*its own' \
+    supermachine run --snapshot any --timeout 9
 bad memory_0 'memory 0' supermachine run --memory 0 "oci:$image" true
 bad memory_1k 'memory of 1024 bytes.*32 MiB' \
     supermachine run --memory 1k "oci:$image" true
@@ -125,6 +129,6 @@ umount "$scratch/small"
 check bad/disk_full_leaves_nothing [ -z "$left" ]
 
 # Nothing half-made was taken for whole: the good image still runs.
-expect bad/good_image_after 0 '^fine$' run_in -- echo fine
+expect bad/good_image_after 0 '^fine$' run_in --network none -- echo fine
 check_clean bad/nothing_left
 finish_part
