@@ -75,10 +75,10 @@ static int check_resume(struct sm_machine *machine,
                              : "it is not of a snapshot");
     if ((config->argv && config->argv[0]) || config->entrypoint ||
         config->env || config->workdir || config->user || config->then ||
-        config->file_count || config->tty)
+        config->file_count || config->timeout_ms || config->tty)
         return fail(err, SM_EINVAL,
                     "exec: a command that goes on is as it was: it takes "
-                    "descriptors, a time-out and a size");
+                    "descriptors and a size");
     if (machine_state(machine->machine) != MACHINE_NEW || machine->resumed)
         return fail(err, SM_ESTATE, "exec: the command goes on %s",
                     machine->resumed ? "in another exec"

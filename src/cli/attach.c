@@ -56,7 +56,7 @@ static int attach(struct attached *attached)
         rc = attached_carry(attached);
         if (rc == 1)
             rc = control_answer(&attached->reader, &status, &err);
-        else if (rc == SM_ECANCELED || attached->left)
+        else if (rc == SM_ECANCELED)
             rc = 0;
         else
             text_fail(&err, rc, "the machine %s: its keeper is gone",

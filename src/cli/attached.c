@@ -89,11 +89,11 @@ static bool take_input(struct attached *attached)
     if (!attached->has_terminal)
         return relay_put_message(&attached->out, CONTROL_INPUT, typed,
                                  (size_t)count);
-    attached->left =
+    attached->leaving =
         keys_sift(&attached->keys, typed, (size_t)count, bytes, &kept);
     return (!kept ||
             relay_put_message(&attached->out, CONTROL_INPUT, bytes, kept)) &&
-           (!attached->left ||
+           (!attached->leaving ||
             relay_put_message(&attached->out, CONTROL_DETACH, NULL, 0));
 }
 
@@ -157,12 +157,6 @@ static int take_output(struct attached *attached)
     return rc;
 }
 
-/* Whether all that was typed before the keys is on its way. */
-static bool has_left(const struct attached *attached)
-{
-    return attached->left && !relay_waits(&attached->out);
-}
-
 int attached_carry(struct attached *attached)
 {
     int rc = 0;
@@ -191,7 +185,8 @@ int attached_carry(struct attached *attached)
             rc = take_output(attached);
         if (rc == 0 && !relay_send(&attached->out, attached->keeper))
             rc = take_output(attached) == 1 ? 1 : SM_ECLOSED;
-        if (rc == 0 && has_left(attached))
+        attached->left = attached->leaving && !relay_waits(&attached->out);
+        if (rc == 0 && attached->left)
             return SM_ECANCELED;
     }
     return rc;

@@ -28,9 +28,10 @@ struct attached {
     bool is_up; /* false: CONTROL_DONE, with the machine's name, is to come */
     char name[RECORD_NAME_MAX + 1];
     /* Afterwards. */
-    bool left; /* the keys were typed */
+    bool left; /* the keys were typed, and the keeper knows */
     struct control_reader reader;
     /* For attached.c. */
+    bool leaving; /* the keys were typed */
     struct relay out;
     struct terminal terminal;
     struct forward forward;

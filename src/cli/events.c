@@ -373,7 +373,9 @@ const struct verb verb_events = {
         "  pull, load, tag, save        of an image\n"
         "  untag, delete                of an image's name; of what nothing "
         "refers to\n"
-        "                               any more",
+        "                               any more\n"
+        "  snapshot                     of a machine; it has the snapshot's "
+        "name",
     .options = events_option_table,
     .option_count = sizeof events_option_table / sizeof events_option_table[0],
     .group = VERB_MACHINES,

@@ -19,7 +19,8 @@
  *   before it is ready: what one caller has to say is none of the next one's
  *   business. Whoever works in the machine before that (exec, cp, kill, stop,
  *   pause), types Ctrl-C, or leaves behind what he typed, ends the waiting: it
- *   is not kept, and has its input.
+ *   is not kept, and has its input. Once the snapshot is being made none of
+ *   these ends it any more; its input follows.
  */
 #ifndef SM_CLI_KEEPER_H
 #define SM_CLI_KEEPER_H

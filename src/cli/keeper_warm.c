@@ -46,8 +46,7 @@ static void keep_it(struct service *service)
 void warming_settled(struct service *service, int rc,
                      const struct sm_error *err)
 {
-    settle(service,
-           !rc || rc == SM_EEXIST || rc == SM_EBUSY ? NULL : err->message);
+    settle(service, !rc || rc == SM_EEXIST ? NULL : err->message);
 }
 
 void warming_look(struct service *service)

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* A guest that is up and does not come to start a command hangs. */
-enum { STARTED_MS = 60000 };
+enum { STARTED_MS = 300000 };
 
 static void send_signal(void *context, int number)
 {
@@ -157,6 +157,11 @@ static int start(struct run *run, struct sm_error *err)
     /* Only one that really runs may be left alone. */
     if (!rc && run->options->detach)
         rc = sm_exec_wait_started(run->exec, STARTED_MS, err);
+    if (rc == SM_ETIMEOUT && run->options->detach)
+        text_fail(err, rc,
+                  "its command was not started within %d s: the guest "
+                  "hangs",
+                  STARTED_MS / 1000);
     /* What it had shown before is shown to nobody else: let it draw again. */
     if (!rc && run->is_warm && run->record.tty)
         sm_exec_signal(run->exec, SIGWINCH, NULL);

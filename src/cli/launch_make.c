@@ -186,7 +186,7 @@ static int make_command(struct run *run, struct sm_error *err)
     command.resume = run->resumes;
     if (options->snapshot && !run->resumes)
         command.argv = (const char *const *)run->command;
-    if (options->timeout_ms != UINT64_MAX)
+    if (options->timeout_ms != UINT64_MAX && !run->resumes)
         command.timeout_ms = (uint32_t)options->timeout_ms;
     command.tty = run->record.tty && !run->resumes;
     terminal_size(&command.rows, &command.columns);

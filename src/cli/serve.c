@@ -196,15 +196,21 @@ static void serve_stop(struct service *service, struct client *client,
         keeper_now_ms() +
         (grace_ms < 0 ? (int64_t)keeper->record->stop_timeout_ms : grace_ms);
 
+    struct sm_error err;
+    int rc = sm_exec_signal(keeper->exec,
+                            signal ? (int)strtol(signal, NULL, 10)
+                                   : (int)keeper->record->stop_signal,
+                            &err);
+
+    if (rc) {
+        serve_failed(client, rc, &err);
+        return;
+    }
     client->waits = true;
     events_note(keeper->record, "stop", NULL, NULL);
     if (keeper->record->state == RECORD_PAUSED &&
         sm_machine_resume(keeper->machine, NULL) == 0)
         keeper->record->state = RECORD_RUNNING;
-    sm_exec_signal(keeper->exec,
-                   signal ? (int)strtol(signal, NULL, 10)
-                          : (int)keeper->record->stop_signal,
-                   NULL);
     if (!service->killed &&
         (!service->kill_at_ms || kill_at < service->kill_at_ms))
         service->kill_at_ms = kill_at;
@@ -348,6 +354,14 @@ static void serve_detach(struct service *service, struct client *client)
     if (relay_waits(&client->in))
         warming_give_up(service, "it was left before it was ready");
     serve_input(service, &client->in);
+    /* What is left of it follows when the command may have it, and takes it. */
+    while (relay_waits(&client->in)) {
+        size_t count;
+        const char *front = relay_front(&client->in, &count);
+
+        relay_put(&service->input, front, count);
+        relay_drop(&client->in, count);
+    }
     if (client->owns)
         service->keeper->left(service->keeper->context);
     client->owns = false;

@@ -289,7 +289,7 @@ answers() {
 begin long --memory 512m -- sh -c 'yes | head -c 64m >/dev/shm/fill; echo filled
     until [ -e /end ]; do usleep 50000; done; echo ends; exit 7'
 await_line long filled
-worker=$(pgrep -n -x supermachine-vm)
+worker=$(worker_of long)
 check live/writer_is_stopped stop_writer
 check live/exec_while_it_is_written answers '^fine$' exec long echo fine
 check live/other_verbs_too answers 'sh -c' top long
