@@ -128,8 +128,7 @@ static int put_on_shelf(const char *home, struct keeping *keeping,
     return rc;
 }
 
-static int check_snapshot_config(const struct sm_machine *machine,
-                                 const struct sm_snapshot_config *config,
+static int check_snapshot_config(const struct sm_snapshot_config *config,
                                  struct sm_error *err)
 {
     bool temporary = (config->flags & SM_SNAPSHOT_TEMPORARY) != 0;
@@ -143,9 +142,6 @@ static int check_snapshot_config(const struct sm_machine *machine,
         return fail(err, SM_EINVAL,
                     "sm_snapshot_create: a snapshot has a name, unless it is "
                     "temporary");
-    if (config->command && config->command->machine != machine)
-        return fail(err, SM_EINVAL,
-                    "sm_snapshot_create: the command is another machine's");
     return temporary ? 0 : shelf_check_name(config->name, err);
 }
 
@@ -197,6 +193,9 @@ static int begin(struct sm_machine *machine,
     struct keeping *keeping = NULL;
     int rc = 0;
 
+    if (config->command && config->command->machine != machine)
+        return fail(err, SM_EINVAL,
+                    "sm_snapshot_create: the command is another machine's");
     /* shelf_finish() sees to it; here it costs the machine no pause. */
     if (config->name && !(config->flags & SM_SNAPSHOT_REPLACE) &&
         shelf_has(home, config->name))
@@ -280,7 +279,7 @@ int sm_snapshot_create(struct sm_machine *machine,
     sm_snapshot_config_init(&config);
     rc = config_copy(&config, sizeof config, given, "sm_snapshot_config", err);
     if (!rc)
-        rc = check_snapshot_config(machine, &config, err);
+        rc = check_snapshot_config(&config, err);
     if (!rc)
         rc = machine_enter(machine, err);
     if (rc)

@@ -93,7 +93,7 @@ struct machine_capture {
     bool durable;            /* what is written anew is synced           */
     struct program *program; /* that goes on; NULL: the first one that was
                                 made before the start and still runs     */
-    uint32_t timeout_ms;     /* until the machine goes on                */
+    uint32_t timeout_ms;     /* for each step until the machine goes on  */
 };
 
 struct machine_captured {

@@ -1,4 +1,5 @@
-/* saving.c: a moment of a running machine is taken; see machine_capture().
+/* saving.c: a moment of a running machine is taken; see
+ * machine_capture_begin().
  *
  * How it works
  *   library              agent                      worker
@@ -93,8 +94,14 @@ static void next_step(struct machine *machine, enum saving_step step)
 
 void machine_saving_ended(struct machine *machine)
 {
-    if (machine->saving.step != SAVING_NOTHING)
+    struct machine_saving *saving = &machine->saving;
+
+    /* Nobody answers any more. */
+    saving->asked = saving->holding = false;
+    if (saving->step != SAVING_NOTHING)
         settle(machine, &machine->end.why);
+    close_one(&saving->merged);
+    close_one(&saving->top);
 }
 
 /* The programs go on. */
@@ -423,6 +430,8 @@ void machine_saved(void *context, const struct worker_saved *saved)
         return;
     saving->asked = false;
     saving->saved = *saved;
+    if (!err.code && !saving->captured)
+        fail(&err, SM_EPROTO, "snapshot: written, but never captured");
     release(machine);
     if (saving->step == SAVING_NOTHING) {
         /* Nobody may wait for it any more. */
@@ -442,7 +451,11 @@ void machine_saving_late(void *context)
     unsigned timeout_ms = saving->wanted.timeout_ms;
     struct sm_error err;
 
-    if (saving->step == SAVING_STARTING) {
+    if (saving->step == SAVING_STARTING && saving->names_program) {
+        fail(&err, SM_ETIMEOUT,
+             "snapshot: the command did not start within %u ms", timeout_ms);
+        settle(machine, &err);
+    } else if (saving->step == SAVING_STARTING) {
         begin_hold(machine);
     } else if (saving->step == SAVING_HOLDING) {
         fail(&err, SM_ETIMEOUT,

@@ -391,12 +391,11 @@ int machine_start(struct machine *machine, uint32_t timeout_ms,
     close_all(fds);
     if (rc)
         machine_fail(machine, &why);
-    else if (timeout_ms == SM_NOWAIT)
+    while (timeout_ms != SM_NOWAIT && machine->state == MACHINE_STARTING)
+        loop_turn(machine->loop, -1);
+    if (timeout_ms == SM_NOWAIT)
         machine_nudge(machine);
     else
-        while (machine->state == MACHINE_STARTING)
-            loop_turn(machine->loop, -1);
-    if (timeout_ms != SM_NOWAIT)
         machine_turned(machine);
     if (machine->state != MACHINE_STOPPED)
         return 0;

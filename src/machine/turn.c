@@ -96,19 +96,39 @@ int machine_wait(struct machine *machine, uint32_t timeout_ms,
     return 0;
 }
 
+/* What is asked to stand still for a snapshot must be able to. False: it does
+ * not get done with that. */
+static bool let_it_be_taken(struct machine *machine)
+{
+    const struct machine_saving *saving = &machine->saving;
+
+    return (saving->step != SAVING_HOLDING && saving->step != SAVING_TAKING) ||
+           machine_turn(machine, &saving->went_on, PAUSE_MS);
+}
+
+static int why_it_ended(const struct machine *machine, struct sm_error *err)
+{
+    if (err)
+        *err = machine->end.why;
+    return machine->end.why.code;
+}
+
 int machine_pause(struct machine *machine, bool pause, struct sm_error *err)
 {
     enum machine_state wanted = pause ? MACHINE_PAUSED : MACHINE_RUNNING;
     int rc;
 
-    /* What is asked to stand still for a snapshot must be able to. */
-    if (pause && (machine->saving.step == SAVING_HOLDING ||
-                  machine->saving.step == SAVING_TAKING))
-        machine_turn(machine, &machine->saving.went_on, 0);
     if (machine->state == wanted)
         return 0;
     if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
         return fail(err, SM_ESTATE, "the machine does not run");
+    if (pause && !let_it_be_taken(machine))
+        return fail(err, SM_ETIMEOUT,
+                    "a snapshot was not taken within %d ms: the machine cannot "
+                    "pause before",
+                    PAUSE_MS);
+    if (machine->state == MACHINE_STOPPED)
+        return why_it_ended(machine, err);
     machine->pause_answered = false;
     rc = worker_pause(machine->worker, pause, err);
     if (rc)
@@ -117,11 +137,7 @@ int machine_pause(struct machine *machine, bool pause, struct sm_error *err)
     if (!machine_turn(machine, &machine->pause_answered, PAUSE_MS))
         return fail(err, SM_ETIMEOUT, "the machine did not %s within %d ms",
                     pause ? "pause" : "resume", PAUSE_MS);
-    if (machine->state == wanted)
-        return 0;
-    if (err)
-        *err = machine->end.why;
-    return machine->end.why.code;
+    return machine->state == wanted ? 0 : why_it_ended(machine, err);
 }
 
 int machine_stop(struct machine *machine, uint32_t grace_ms,
@@ -136,6 +152,9 @@ int machine_stop(struct machine *machine, uint32_t grace_ms,
         return fail(err, SM_ESTATE, "the machine was not started");
     if (machine->state == MACHINE_PAUSED)
         rc = machine_pause(machine, false, err);
+    /* The agent would hear of it only then. */
+    if (!rc && machine->state == MACHINE_RUNNING)
+        let_it_be_taken(machine);
     if (!rc && machine->state == MACHINE_RUNNING && machine->session)
         rc = session_shutdown(machine->session, &shutdown, err);
     if (rc)

@@ -174,6 +174,9 @@ static bool may_run(struct vm *vm, struct vm_vcpu *own)
     own->parked = false;
     running = vm->phase == VM_RUNNING;
     pthread_mutex_unlock(&vm->lock);
+    /* A courtesy: nothing depends on it but what the guest's log says. */
+    if (running)
+        hv_vcpu_resumed(own->vcpu, NULL);
     return running;
 }
 

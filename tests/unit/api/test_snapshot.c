@@ -245,6 +245,16 @@ static void test_snapshot_one_exec_goes_on(void **state)
     sm_machine_free(machine);
 }
 
+/* A machine that does not run. */
+static void expect_nothing_to_keep(struct sm_machine *machine,
+                                   const struct sm_snapshot_config *wish)
+{
+    struct sm_error err;
+    int rc = sm_snapshot_create(machine, wish, NULL, &err);
+
+    assert_true(rc == SM_ESTATE || rc == SM_ENOTSUP);
+}
+
 static void test_snapshot_wishes_are_checked(void **state)
 {
     const struct place *place = *state;
@@ -290,13 +300,10 @@ static void test_snapshot_wishes_are_checked(void **state)
     wish.command = exec;
     assert_int_equal(sm_snapshot_create(machine, &wish, &info, &err),
                      SM_EINVAL);
-    /* One that does not run has nothing to keep. */
     wish.command = NULL;
-    rc = sm_snapshot_create(machine, &wish, NULL, &err);
-    assert_true(rc == SM_ESTATE || rc == SM_ENOTSUP);
+    expect_nothing_to_keep(machine, &wish);
     wish.flags = SM_SNAPSHOT_NOWAIT;
-    rc = sm_snapshot_create(machine, &wish, NULL, &err);
-    assert_true(rc == SM_ESTATE || rc == SM_ENOTSUP);
+    expect_nothing_to_keep(machine, &wish);
 
     assert_int_equal(sm_machine_fork(machine, NULL, 0, forks, &err), SM_EINVAL);
     assert_int_equal(sm_machine_fork(machine, NULL, 257, forks, &err),

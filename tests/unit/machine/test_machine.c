@@ -121,6 +121,11 @@ static void test_machine_that_cannot_start_is_stopped(void **state)
                      SM_ESTATE);
     machine_kill(machine);
     machine_free(machine);
+    machine = make_machine("b");
+    fd = machine_fd(machine, NULL);
+    assert_int_equal(machine_start(machine, SM_NOWAIT, &err), SM_ENOENT);
+    assert_true(is_readable(fd));
+    machine_free(machine);
 }
 
 static void test_machine_log_is_the_end_of_what_was_printed(void **state)
