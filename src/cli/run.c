@@ -274,8 +274,8 @@ const struct verb verb_run = {
         "for a moment. Before that it gets no input, and run -d does not "
         "return.\nWhat it wrote before is not written again. What it drew "
         "before, keys and seeds,\nis the same in every machine: see "
-        "docs/CLONES.md. What was kept is listed by\nsupermachine snapshot ls "
-        "as warm-..., and goes with prune.",
+        "share/doc/supermachine/CLONES.md.\nWhat was kept is listed by "
+        "supermachine snapshot ls as warm-..., and goes with\nprune.",
     .exit_status =
         "The exit status is the command's; 125 when supermachine itself "
         "failed,\n126 when the command cannot be executed, 127 when it is "
